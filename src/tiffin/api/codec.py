@@ -1,0 +1,112 @@
+"""JSON to wire types and back, with the manners of Go's encoding/json.
+
+On input keys match without regard to case, `null` means "not given", and unknown keys are ignored.
+On output each type says by `omit_empty` which members Go would leave out when they are empty.
+"""
+
+import functools
+import types
+import typing
+from typing import Any, ClassVar, TypeVar
+
+import msgspec
+
+from tiffin.errors import InvalidArgument
+
+
+class Wire(msgspec.Struct, kw_only=True):
+    """Base of all wire types. `omit_empty` holds encoded member names, as on the wire."""
+
+    omit_empty: ClassVar[frozenset[str]] = frozenset()
+
+
+T = TypeVar("T")
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Decode a request body; InvalidArgument says what is wrong and where."""
+    try:
+        raw = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidArgument(f"invalid JSON: {error}") from error
+    return convert(raw, kind)
+
+
+def convert(raw: object, kind: type[T]) -> T:
+    """Convert decoded JSON to `kind`, as `decode` does."""
+    try:
+        return msgspec.convert(_normalise(raw, kind), kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise InvalidArgument(f"invalid request body: {error}") from error
+
+
+def encode(value: object) -> bytes:
+    """Encode a wire type, or a container of them."""
+    return msgspec.json.encode(to_builtins(value))
+
+
+def to_builtins(value: object) -> Any:  # noqa: ANN401  # JSON is untyped
+    """Return plain JSON values, with empty optional members left out."""
+    if isinstance(value, Wire):
+        kind = type(value)
+        members = {
+            field.encode_name: to_builtins(getattr(value, field.name)) for field in _fields(kind)
+        }
+        for name in kind.omit_empty:
+            if _is_empty(members.get(name)):
+                members.pop(name, None)
+        return members
+    if isinstance(value, dict):
+        return {key: to_builtins(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_builtins(item) for item in value]
+    return value
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or value is False or value in (0, "") or value == [] or value == {}
+
+
+@functools.cache
+def _fields(kind: type) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind)
+
+
+@functools.cache
+def _members(kind: type) -> dict[str, tuple[str, Any]]:
+    return {field.encode_name.lower(): (field.encode_name, field.type) for field in _fields(kind)}
+
+
+def _normalise(raw: Any, kind: Any) -> Any:  # noqa: ANN401  # walks untyped JSON by type
+    """Give keys the spelling of `kind` and drop nulls, so that conversion can be strict."""
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _normalise_union(raw, kind)
+    if isinstance(raw, dict):
+        if isinstance(kind, type) and issubclass(kind, Wire):
+            known = _members(kind)
+            return {
+                known[key.lower()][0]: _normalise(item, known[key.lower()][1])
+                for key, item in raw.items()
+                if item is not None and key.lower() in known
+            }
+        if origin is dict:
+            value_kind = typing.get_args(kind)[1]
+            return {key: _normalise(item, value_kind) for key, item in raw.items()}
+    if isinstance(raw, list) and origin in (list, tuple):
+        item_kind = typing.get_args(kind)[0]
+        return [_normalise(item, item_kind) for item in raw]
+    return raw
+
+
+def _normalise_union(raw: Any, kind: Any) -> Any:  # noqa: ANN401  # walks untyped JSON by type
+    if raw is None:
+        return None
+    wanted: tuple[type, ...] = (dict, Wire) if isinstance(raw, dict) else (list, tuple)
+    if not isinstance(raw, dict | list):
+        return raw
+    for option in typing.get_args(kind):
+        shape = typing.get_origin(option) or option
+        if isinstance(shape, type) and issubclass(shape, wanted):
+            return _normalise(raw, option)
+    return raw

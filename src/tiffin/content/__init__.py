@@ -1,0 +1,1 @@
+"""Blobs by digest: the contract in `store.py`, one implementation per file."""

@@ -1,0 +1,1 @@
+"""Composition root: reads the configuration, picks the technologies, wires, recovers, serves."""

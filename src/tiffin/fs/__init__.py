@@ -1,0 +1,1 @@
+"""Files done safely: atomic writes, paths that stay inside a root, tar streams, locks."""

@@ -1,0 +1,1 @@
+"""From an OCI bundle to running processes: the contract in `runtime.py`. Standard library only."""

@@ -1,0 +1,1 @@
+"""Route modules, one per noun: a literal route list, short handlers, a narrow backend protocol."""

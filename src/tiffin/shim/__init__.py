@@ -1,0 +1,1 @@
+"""The supervisor of one container; it outlives the daemon. Standard library only."""

@@ -1,0 +1,1 @@
+"""Filesystem snapshots: the contract in `snapshotter.py`, one implementation per file."""

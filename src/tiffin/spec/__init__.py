@@ -1,0 +1,1 @@
+"""The vocabulary of OCI and Docker as frozen values. No I/O, standard library only."""

@@ -1,0 +1,1 @@
+"""The engine's durable state: one SQLite file, small repositories above it."""

@@ -1,0 +1,1 @@
+"""Fakes, contract suites and builders of small images for tests."""

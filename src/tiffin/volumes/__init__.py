@@ -1,0 +1,1 @@
+"""Volumes: the contract in `driver.py`, one implementation per file."""
