@@ -17,12 +17,15 @@ from tiffin.spec.ids import EndpointId, NetworkId
 class Sandbox:
     """A container's network namespace, as seen from outside.
 
-    `netns` is a descriptor of the namespace; both sockets were created in it.
+    `netns` is a descriptor of the namespace; both sockets were created in it. The DNS ports are
+    those of the shim's resolver sockets, bound to 127.0.0.11 in it; 0 when there are none.
     """
 
     netns: int
     rtnetlink: socket.socket
     nfnetlink: socket.socket
+    dns_udp_port: int = 0
+    dns_tcp_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Use-cases of networks: created, listed, connected; containers get their endpoints from here."""
