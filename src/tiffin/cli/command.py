@@ -1,0 +1,79 @@
+"""What a command is, and what it gets to work with."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tiffin.cli.flags import Flag, Values
+from tiffin.client.api import Api
+
+UNLIMITED = -1
+
+
+class CommandFailed(Exception):
+    """The command ends with `message` on standard error and `code`."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+
+class Globals(NamedTuple):
+    """What stood before the command's name."""
+
+    config: Path
+    context: str
+    hosts: list[str]
+    debug: bool
+    connect: Callable[[], Api]
+
+
+class Context:
+    """One invocation: the daemon (connected when first asked for) and the global settings."""
+
+    def __init__(self, settings: Globals) -> None:
+        self.settings = settings
+        self._api: Api | None = None
+
+    @property
+    def api(self) -> Api:
+        """The daemon; started if it is the default one and nothing answers."""
+        if self._api is None:
+            self._api = self.settings.connect()
+        return self._api
+
+    @property
+    def config_file(self) -> dict[str, Any]:
+        """The client's `config.json`."""
+        from tiffin.client.contexts import load_config
+
+        return load_config(self.settings.config)
+
+    def warn(self, text: str) -> None:
+        """Print a warning as Docker does."""
+        print(f"WARNING: {text}", file=sys.stderr)
+
+
+Run = Callable[[Context, Values, list[str]], int]
+
+
+class Command(NamedTuple):
+    """One verb: `run` returns the exit code; the number of arguments is checked before."""
+
+    synopsis: str
+    summary: str
+    run: Run
+    flags: Sequence[Flag] = ()
+    minimum: int = 0
+    maximum: int = UNLIMITED
+    interspersed: bool = True
+    failure_code: int = 1
+    """Exit code for errors of usage and of the daemon (125 for what runs processes)."""
+
+
+def api_environment() -> str:
+    """Return the API version pinned by the environment, or ""."""
+    return os.environ.get("DOCKER_API_VERSION", "")

@@ -1,0 +1,79 @@
+"""Sizes, ages and ids as Docker prints them."""
+
+import datetime as dt
+import time
+
+_DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+_BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+def size(value: float, digits: int = 4) -> str:
+    """Return a decimal size with `digits` significant digits, e.g. `74.8MB`."""
+    return _scaled(value, 1000.0, _DECIMAL, digits)
+
+
+def binary_size(value: float, digits: int = 4) -> str:
+    """Return a binary size, e.g. `1.5GiB`."""
+    return _scaled(value, 1024.0, _BINARY, digits)
+
+
+def _scaled(value: float, base: float, units: tuple[str, ...], digits: int) -> str:
+    step = 0
+    while value >= base and step < len(units) - 1:
+        value /= base
+        step += 1
+    return f"{value:.{digits}g}{units[step]}"
+
+
+def duration(seconds: float) -> str:
+    """Return a span in the words of `docker ps`, e.g. `About a minute`, `3 weeks`."""
+    whole = int(seconds)
+    minutes, hours = whole // 60, round(seconds / 3600)
+    if whole < 1:
+        return "Less than a second"
+    if whole == 1:
+        return "1 second"
+    if whole < 60:
+        return f"{whole} seconds"
+    if minutes == 1:
+        return "About a minute"
+    if minutes < 60:
+        return f"{minutes} minutes"
+    if hours == 1:
+        return "About an hour"
+    if hours < 48:
+        return f"{hours} hours"
+    if hours < 24 * 7 * 2:
+        return f"{hours // 24} days"
+    if hours < 24 * 30 * 2:
+        return f"{hours // 24 // 7} weeks"
+    if hours < 24 * 365 * 2:
+        return f"{hours // 24 // 30} months"
+    return f"{hours // 24 // 365} years"
+
+
+def ago(unix_s: float) -> str:
+    """Return how long ago something was, e.g. `2 hours ago`; "N/A" for never."""
+    return f"{duration(time.time() - unix_s)} ago" if unix_s > 0 else "N/A"
+
+
+def parse_time(text: str) -> float:
+    """Return Unix seconds of an RFC 3339 time as engines print it; 0.0 for Go's zero time."""
+    if not text or text.startswith("0001-"):
+        return 0.0
+    head, dot, tail = text.partition(".")
+    if dot:
+        digits = len(tail) - len(tail.lstrip("0123456789"))
+        text = f"{head}.{tail[:digits][:6].ljust(6, '0')}{tail[digits:]}"
+    return dt.datetime.fromisoformat(text).timestamp()
+
+
+def local_time(unix_s: float) -> str:
+    """Return a time as `CREATED AT` columns show it."""
+    moment = dt.datetime.fromtimestamp(unix_s).astimezone()
+    return f"{moment:%Y-%m-%d %H:%M:%S %z %Z}"
+
+
+def short_id(identifier: str, *, truncate: bool = True) -> str:
+    """Return an id in its 12-digit form, without the algorithm."""
+    return identifier.removeprefix("sha256:")[:12] if truncate else identifier

@@ -1,0 +1,1 @@
+"""The verbs of one noun, one module each."""
