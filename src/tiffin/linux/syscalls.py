@@ -84,10 +84,18 @@ _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 class clone_args(ctypes.Structure):
     """`struct clone_args` of clone3(2)."""
 
-    _fields_ = tuple(
-        (name, ctypes.c_uint64)
-        for name in "flags pidfd child_tid parent_tid exit_signal stack stack_size tls set_tid"
-        " set_tid_size cgroup".split()
+    _fields_ = (
+        ("flags", ctypes.c_uint64),
+        ("pidfd", ctypes.c_uint64),
+        ("child_tid", ctypes.c_uint64),
+        ("parent_tid", ctypes.c_uint64),
+        ("exit_signal", ctypes.c_uint64),
+        ("stack", ctypes.c_uint64),
+        ("stack_size", ctypes.c_uint64),
+        ("tls", ctypes.c_uint64),
+        ("set_tid", ctypes.c_uint64),
+        ("set_tid_size", ctypes.c_uint64),
+        ("cgroup", ctypes.c_uint64),
     )
 
 
@@ -172,7 +180,7 @@ def unshare(flags: int) -> None:
 
 
 def setns(fd: int, nstype: int, name: Path = "setns") -> None:
-    """Join namespaces: `fd` is a namespace (nstype 0 or its kind) or a pidfd (nstype a set of kinds)."""
+    """Join namespaces: `fd` is one (nstype 0 or its kind) or a pidfd (nstype a set of kinds)."""
     invoke(name, "setns", fd, nstype)
 
 
