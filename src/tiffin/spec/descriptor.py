@@ -126,7 +126,7 @@ def decode_object(data: bytes, what: str) -> dict[str, Any]:
 
 def encode_object(value: Mapping[str, Any]) -> bytes:
     """Encode compactly and stably, members in the order given."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def as_object(value: object, what: str) -> dict[str, Any]:

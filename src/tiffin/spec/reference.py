@@ -16,6 +16,7 @@ DEFAULT_TAG = "latest"
 _LEGACY_DEFAULT_DOMAIN = "index.docker.io"
 _OFFICIAL = "library/"
 _NAME_LENGTH = 255
+_NO_DIGEST = Digest("")
 
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
@@ -37,7 +38,7 @@ class Reference:
     domain: str
     path: str
     tag: str = ""
-    digest: Digest = Digest("")
+    digest: Digest = _NO_DIGEST
 
     def __str__(self) -> str:
         return self.repository + self._suffix()
@@ -71,7 +72,7 @@ class Reference:
 
     def with_tag(self, tag: str) -> "Reference":
         """Return `repository:tag`; InvalidArgument if `tag` is not one."""
-        return replace(self, tag=parse_tag(tag), digest=Digest(""))
+        return replace(self, tag=parse_tag(tag), digest=_NO_DIGEST)
 
     def with_digest(self, digest: Digest) -> "Reference":
         """Return `repository@digest`, without a tag."""
@@ -79,7 +80,7 @@ class Reference:
 
     def bare(self) -> "Reference":
         """Return the repository alone."""
-        return replace(self, tag="", digest=Digest(""))
+        return replace(self, tag="", digest=_NO_DIGEST)
 
     def _suffix(self) -> str:
         return (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
@@ -108,7 +109,7 @@ def parse_reference(text: str) -> Reference:
         or len(match["domain"]) + len(match["path"]) > _NAME_LENGTH
     ):
         raise InvalidArgument(f"repository name must not be more than {_NAME_LENGTH} characters")
-    digest = parse_digest(match["digest"]) if match["digest"] else Digest("")
+    digest = parse_digest(match["digest"]) if match["digest"] else _NO_DIGEST
     return Reference(match["domain"], match["path"], match["tag"] or "", digest)
 
 
