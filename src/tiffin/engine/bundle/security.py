@@ -1,0 +1,79 @@
+"""`--security-opt`, masked and read-only paths."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tiffin.api.types.host_config import HostConfig
+from tiffin.errors import InvalidArgument
+
+MASKED_PATHS = (
+    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys",
+    "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+    "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+)  # fmt: skip
+READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+_TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
+_FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
+
+
+@dataclass(frozen=True, slots=True)
+class SecurityOptions:
+    """Parsed `--security-opt`; `seccomp` is as `bundle.seccomp.seccomp` takes it."""
+
+    seccomp: str = ""
+    apparmor: str = ""
+    labels: tuple[str, ...] = ()
+    no_new_privileges: bool = False
+    writable_cgroups: bool = False
+
+
+def parse_security_options(options: Sequence[str]) -> SecurityOptions:
+    """Parse the list; InvalidArgument quotes the option that is not understood."""
+    values: dict[str, str] = {}
+    labels: list[str] = []
+    flags = {"no-new-privileges": False, "writable-cgroups": False}
+    for option in options:
+        if option in ("no-new-privileges", "disable"):
+            flags["no-new-privileges"] |= option == "no-new-privileges"
+            continue
+        key, value = _split(option)
+        if key == "label":
+            labels.append(value)
+        elif key in ("seccomp", "apparmor"):
+            values[key] = value
+        elif key in flags and value in _TRUE | _FALSE:
+            flags[key] = value in _TRUE
+        elif key == "systempaths" and value == "unconfined":
+            continue
+        else:
+            raise InvalidArgument(f'invalid --security-opt 2: "{option}"')
+    return SecurityOptions(
+        seccomp=values.get("seccomp", ""),
+        apparmor=values.get("apparmor", ""),
+        labels=tuple(labels),
+        no_new_privileges=flags["no-new-privileges"],
+        writable_cgroups=flags["writable-cgroups"],
+    )
+
+
+def _split(option: str) -> tuple[str, str]:
+    for separator in ("=", ":"):
+        key, found, value = option.partition(separator)
+        if found:
+            return key, value
+    raise InvalidArgument(f'invalid --security-opt 1: "{option}"')
+
+
+def masked_paths(host: HostConfig) -> list[str]:
+    """Return the paths to hide; an explicit list, even an empty one, wins."""
+    if host.masked_paths is not None:
+        return host.masked_paths
+    return [] if host.privileged else list(MASKED_PATHS)
+
+
+def readonly_paths(host: HostConfig) -> list[str]:
+    """Return the paths to make read-only; an explicit list, even an empty one, wins."""
+    if host.readonly_paths is not None:
+        return host.readonly_paths
+    return [] if host.privileged else list(READONLY_PATHS)
