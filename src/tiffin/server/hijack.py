@@ -70,7 +70,7 @@ class Connection:
 class EngineProtocol(RequestHandler):
     """aiohttp's protocol, with the hold on what follows a request that may be hijacked."""
 
-    __slots__ = ("_head", "_held", "_hijacked", "_hold_after")
+    __slots__ = ("_head", "_held", "_hijacked", "_hold_after", "_input_ended")
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # aiohttp's own
         super().__init__(*args, **options)
@@ -78,6 +78,7 @@ class EngineProtocol(RequestHandler):
         self._hold_after = -1
         self._held: bytearray | None = None
         self._hijacked = False
+        self._input_ended = False
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, or hold what does not belong to HTTP any more."""
@@ -89,6 +90,11 @@ class EngineProtocol(RequestHandler):
             self._feed_head(self._head + data)
         else:
             super().data_received(data)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio allows both
+        """Keep the connection if its input has ended behind a request that may be hijacked."""
+        self._input_ended = self._held is not None
+        return self._input_ended or super().eof_received()
 
     def take_held(self) -> bytes:
         """Leave HTTP: return the bytes held, and neither parse nor answer anything more."""
@@ -154,6 +160,8 @@ class EngineProtocol(RequestHandler):
             self.transport.resume_reading()
         if held:
             self.data_received(bytes(held))
+        if self._input_ended and self._held is None:
+            self.close()
 
 
 class EngineServer(web.Server):

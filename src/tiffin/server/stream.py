@@ -5,7 +5,7 @@ import io
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -14,8 +14,26 @@ from tiffin.errors import Cancelled, TiffinError
 
 log = logging.getLogger(__name__)
 
-STREAMS: web.AppKey[set["asyncio.Task[object]"]] = web.AppKey("tiffin.streams", set)
-"""Handlers that may run for ever; the application cancels them when it shuts down."""
+
+class Streams:
+    """Handlers that may run for ever; the application ends them when it shuts down."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def add(self, task: "asyncio.Task[Any]") -> None:
+        """Take note of a handler until it is done."""
+        if task not in self._tasks:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def cancel(self) -> None:
+        """End them all."""
+        for task in list(self._tasks):
+            task.cancel()
+
+
+STREAMS = web.AppKey("STREAMS", Streams)
 
 
 class JsonLines:
@@ -107,9 +125,8 @@ def mark_stream(request: web.Request) -> None:
     """Let the application cancel this handler at shutdown; for every request that may not end."""
     task = asyncio.current_task()
     streams = request.app.get(STREAMS)
-    if task is not None and streams is not None and task not in streams:
+    if task is not None and streams is not None:
         streams.add(task)
-        task.add_done_callback(streams.discard)
 
 
 class RequestReader(io.RawIOBase):

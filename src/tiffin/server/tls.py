@@ -121,7 +121,7 @@ class TlsProtocol(asyncio.Protocol):
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._factory = factory
         self._established = False
-        self._peer_finished = False
+        self.peer_finished = False
         self._said_eof = False
         self._lost = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -207,7 +207,7 @@ class TlsProtocol(asyncio.Protocol):
             # Either the peer's own close_notify is still to come, or data that is on its way.
             pass
         self._flush()
-        if self._peer_finished:
+        if self.peer_finished:
             self._close_tcp()
 
     def close(self) -> None:
@@ -233,7 +233,7 @@ class TlsProtocol(asyncio.Protocol):
     def _advance(self) -> None:
         if not self._established and not self._handshake():
             return
-        while self.reading and not self._peer_finished and not self.closing:
+        while self.reading and not self.peer_finished and not self.closing:
             try:
                 data = self._object.read(_READ)
             except (self._ssl.SSLWantReadError, self._ssl.SSLWantWriteError):
@@ -270,7 +270,7 @@ class TlsProtocol(asyncio.Protocol):
         return True
 
     def _finish_input(self) -> None:
-        self._peer_finished = True
+        self.peer_finished = True
         if not self.application.eof_received():
             self.close()
         elif self._said_eof:
@@ -310,8 +310,10 @@ class _Pump(asyncio.Protocol):
         self._local = task.result()[0]
         if self._link.closing:
             self._local.close()
-            return
-        self._link.resume_reading()
+        elif self._link.peer_finished:
+            self._local.write_eof()
+        else:
+            self._link.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         """Pass input on."""

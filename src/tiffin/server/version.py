@@ -4,7 +4,7 @@ from aiohttp import web
 
 from tiffin.api.version import DEFAULT, ApiVersion
 
-_KEY = "tiffin.version"
+_KEY = web.RequestKey("tiffin.version", ApiVersion)
 
 
 def request_version(request: web.Request) -> ApiVersion:

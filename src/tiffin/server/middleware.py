@@ -1,0 +1,59 @@
+"""What surrounds every handler: the debug log of requests, errors, and Docker's headers."""
+
+import logging
+from collections.abc import Mapping
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
+
+from tiffin import __version__
+from tiffin.api.version import MAXIMUM
+from tiffin.server.routing import Handler
+from tiffin.server.status import error_response, render
+
+log = logging.getLogger(__name__)
+
+HEADERS: Mapping[str, str] = {
+    "Api-Version": str(MAXIMUM),
+    "Docker-Experimental": "false",
+    "Ostype": "linux",
+    "Server": f"Tiffin/{__version__} (linux)",
+}
+"""Sent with every response; clients negotiate the version by them."""
+
+
+def guarded(handler: Handler) -> Handler:
+    """Return `handler` with its errors rendered as responses."""
+
+    async def guard(request: web.Request) -> web.StreamResponse:
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("request", extra={"method": request.method, "path": request.path_qs})
+        try:
+            return await handler(request)
+        except RequestPayloadError as error:
+            response = error_response(400, f"the request body is not whole: {error}")
+        except Exception as error:
+            if _client_is_gone(request, error):
+                raise
+            response = render(error)
+            if _started(request):
+                # A second head in the middle of a body would only confuse: cut it short instead.
+                raise ConnectionAbortedError("the response had been started") from error
+        return response
+
+    return guard
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add Docker's headers to a response that is about to leave."""
+    del request
+    response.headers.update(HEADERS)
+
+
+def _client_is_gone(request: web.Request, error: Exception) -> bool:
+    transport = request.transport
+    return isinstance(error, ConnectionError) and (transport is None or transport.is_closing())
+
+
+def _started(request: web.Request) -> bool:
+    return request.writer.output_size > 0
