@@ -41,6 +41,15 @@ class LogQuery:
     stderr: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class LogFormat:
+    """How `GET /containers/{id}/logs` sends records: stdcopy frames, time first, attributes."""
+
+    framed: bool = True
+    timestamps: bool = False
+    details: bool = False
+
+
 class LogReader(Protocol):
     """The reading half, for drivers whose logs can be read back."""
 
@@ -51,4 +60,12 @@ class LogReader(Protocol):
         """Yield what is there and then what comes; None means: nothing now, wait and go on.
 
         Survives rotation and truncation. Ends only when closed by the caller.
+        """
+
+    def stream(
+        self, query: LogQuery, form: LogFormat, *, follow: bool = False
+    ) -> Iterator[bytes | None]:
+        """Yield the same as big portions of bytes, ready for the client; None as in `follow`.
+
+        This is the way for whole logs: no object is made per line.
         """

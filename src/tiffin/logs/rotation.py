@@ -1,0 +1,109 @@
+"""An append-only file of records that is rotated at a size: `name`, `name.1` … oldest last.
+
+With compression the rotated files are `name.1.gz` …; a child process compresses, so that the writer
+goes on meanwhile. Readers may have the files open all along: a file is only renamed or unlinked,
+except that a single file without successors is truncated.
+"""
+
+import gzip
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+_MODE = 0o640
+
+
+class RotatingFile:
+    """The writing end. `max_size` is in bytes, 0 for unlimited; `max_files` counts all of them."""
+
+    def __init__(
+        self, path: Path, *, max_size: int = 0, max_files: int = 1, compress: bool = False
+    ) -> None:
+        self._path = path
+        self._max_size = max_size
+        self._max_files = max_files
+        self._compress = compress
+        self._compressor = 0
+        self._fd = self._open(0)
+        self._size = os.fstat(self._fd).st_size
+        self._end_torn_record()
+
+    def write(self, records: bytes) -> None:
+        """Append records, each of which ends in a newline; OSError if the disk is full."""
+        while records:
+            if self._max_size and self._size >= self._max_size:
+                self._rotate()
+            whole = len(records)
+            if self._max_size and self._size + whole > self._max_size:
+                whole = records.find(b"\n", self._max_size - self._size - 1) + 1 or whole
+            self._append(records[:whole] if whole < len(records) else records)
+            records = records[whole:]
+
+    def close(self) -> None:
+        """Close the file and wait for a compression under way."""
+        self._finish_compression()
+        os.close(self._fd)
+
+    def _append(self, records: bytes) -> None:
+        written = os.write(self._fd, records)
+        try:
+            while written < len(records):
+                written += os.write(self._fd, memoryview(records)[written:])
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._size += written
+
+    def _open(self, flags: int) -> int:
+        flags |= os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.open(self._path, flags, _MODE)
+
+    def _end_torn_record(self) -> None:
+        # A writer that was killed may have left half a record; it must not swallow the next one.
+        if self._size and os.pread(self._fd, 1, self._size - 1) != b"\n":
+            self._append(b"\n")
+
+    def _rotate(self) -> None:
+        self._finish_compression()
+        if self._max_files < 2:
+            os.ftruncate(self._fd, 0)
+            self._size = 0
+            return
+        for number in range(self._max_files - 1, 0, -1):
+            for suffix in (".gz", ""):
+                with suppress(FileNotFoundError):
+                    self._shift(number, suffix)
+        os.rename(self._path, f"{self._path}.1")
+        os.close(self._fd)
+        self._fd = self._open(os.O_TRUNC)
+        self._size = 0
+        if self._compress:
+            self._compressor = os.fork()
+            if not self._compressor:
+                _compress(f"{self._path}.1")
+
+    def _shift(self, number: int, suffix: str) -> None:
+        source = f"{self._path}.{number}{suffix}"
+        if number == self._max_files - 1:
+            os.unlink(source)
+        else:
+            os.rename(source, f"{self._path}.{number + 1}{suffix}")
+
+    def _finish_compression(self) -> None:
+        if self._compressor:
+            os.waitpid(self._compressor, 0)
+            self._compressor = 0
+
+
+def _compress(path: str) -> None:
+    """Replace `path` by `path.gz` and end this process."""
+    code = 1
+    try:
+        with open(path, "rb") as source, gzip.open(f"{path}.tmp", "wb", compresslevel=1) as target:
+            shutil.copyfileobj(source, target, 1 << 18)
+        os.rename(f"{path}.tmp", f"{path}.gz")
+        os.unlink(path)
+        code = 0
+    finally:
+        os._exit(code)

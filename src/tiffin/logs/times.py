@@ -1,0 +1,28 @@
+"""RFC 3339 times with nanoseconds, as log files keep them and clients print them."""
+
+import calendar
+import time
+
+_SECOND = 1_000_000_000
+
+
+def format_time(time_ns: int) -> str:
+    """Return `2006-01-02T15:04:05.999999999Z`: UTC, trailing zeros dropped (RFC3339Nano of Go)."""
+    seconds, fraction = divmod(time_ns, _SECOND)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{stamp}.{fraction:09d}".rstrip("0").rstrip(".") + "Z" if fraction else f"{stamp}Z"
+
+
+def parse_time(text: str) -> int:
+    """Return Unix time in ns of what `format_time` wrote; ValueError for anything else."""
+    if not text.endswith("Z"):
+        raise ValueError(f"not a UTC time: {text!r}")
+    stamp, _, fraction = text[:-1].partition(".")
+    seconds = calendar.timegm(time.strptime(stamp, "%Y-%m-%dT%H:%M:%S"))
+    return seconds * _SECOND + (int(fraction[:9].ljust(9, "0")) if fraction else 0)
+
+
+def fixed_width(text: str) -> str:
+    """Return the time with all nine digits, as `docker logs --timestamps` prints it."""
+    stamp, _, fraction = text.removesuffix("Z").partition(".")
+    return f"{stamp}.{fraction.ljust(9, '0')}Z"
