@@ -35,11 +35,15 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class LogTarget:
-    """Where the shim writes the log. `path` is the container's log directory."""
+    """Where the shim writes the log. `path` is the container's log directory.
+
+    `attributes` go into each record (`logs.attributes` makes them of the options).
+    """
 
     driver: str
     path: Path
     options: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,12 @@ class TaskHandle(Protocol):
     @property
     def sandbox(self) -> Sandbox | None:
         """Sockets of the new network namespace, until `start` has returned; then None."""
+
+    async def open_sandbox(self) -> Sandbox | None:
+        """Return new descriptors of the live task's own network namespace; the caller closes them.
+
+        None if the task shares its namespace with something else.
+        """
 
     async def start(self, forwards: Sequence[Forward] = ()) -> None:
         """Execute the user's program; FailedPrecondition with the reason if it cannot be."""
