@@ -43,6 +43,11 @@ class Values:
         }
         self._given: set[str] = set()
 
+    @property
+    def names(self) -> set[str]:
+        """Names of all flags that the command knows."""
+        return set(self._values)
+
     def __getitem__(self, name: str) -> Any:  # noqa: ANN401  # a flag's kind decides
         return self._values[name]
 

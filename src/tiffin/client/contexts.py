@@ -67,11 +67,11 @@ def context_endpoint(directory: Path, name: str) -> Endpoint:
     tls_directory = context_directories(directory, name)[1] / "docker"
     tls: TlsFiles | None = None
     if tls_directory.is_dir():
-        present = [
+        ca, certificate, key = (
             str(path) if (path := tls_directory / f"{part}.pem").exists() else ""
             for part in ("ca", "cert", "key")
-        ]
-        tls = TlsFiles(*present, verify=not endpoint.get("SkipTLSVerify", False))
+        )
+        tls = TlsFiles(ca, certificate, key, not endpoint.get("SkipTLSVerify", False))
     return parse_endpoint(endpoint.get("Host", ""), tls)
 
 

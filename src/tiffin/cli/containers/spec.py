@@ -1,0 +1,336 @@
+"""From the flags of `run` and `create` to the body of `POST /containers/create`."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from tiffin.cli.flags import UsageError, Values, parse_size
+from tiffin.cli.parse_env import environment, key_values, labels
+from tiffin.cli.parse_mounts import parse_mount, parse_tmpfs, parse_volumes
+from tiffin.cli.parse_ports import parse_expose, parse_publish
+
+Body = dict[str, Any]
+
+
+def create_body(values: Values, image: str, command: list[str]) -> Body:
+    """Return the request; UsageError for what only a client can refuse."""
+    _check_conflicts(values)
+    published, bindings = parse_publish(values["publish"])
+    binds, volumes = parse_volumes(values["volume"])
+    body = _config(values, image, command)
+    exposed = {**parse_expose(values["expose"]), **published}
+    if exposed:
+        body["ExposedPorts"] = exposed
+    if volumes:
+        body["Volumes"] = volumes
+    body["HostConfig"] = {**_host(values), **_resources(values)}
+    body["HostConfig"]["Binds"] = binds or None
+    body["HostConfig"]["PortBindings"] = bindings
+    mode, endpoints = _networks(values)
+    body["HostConfig"]["NetworkMode"] = mode
+    body["NetworkingConfig"] = {"EndpointsConfig": endpoints}
+    return body
+
+
+def _check_conflicts(values: Values) -> None:
+    if values["rm"] and values["restart"] not in ("", "no"):
+        raise UsageError("conflicting options: cannot specify both --restart and --rm")
+    health = ("health-cmd", "health-interval", "health-timeout", "health-retries")
+    if values["no-healthcheck"] and any(values.given(name) for name in health):
+        raise UsageError("--no-healthcheck conflicts with --health-* options")
+    swappiness = values["memory-swappiness"]
+    if swappiness != -1 and not 0 <= swappiness <= 100:
+        raise UsageError(f"invalid value: {swappiness}. Valid memory swappiness range is 0-100")
+    for stream in values["attach"]:
+        if stream.lower() not in ("stdin", "stdout", "stderr"):
+            raise UsageError(
+                f'invalid argument "{stream}" for "-a, --attach" flag: valid streams are STDIN, '
+                "STDOUT and STDERR"
+            )
+
+
+def _config(values: Values, image: str, command: list[str]) -> Body:
+    attach = [stream.lower() for stream in values["attach"]]
+    detached = bool(values["detach"]) if "detach" in values.names else False
+    attached = not detached and not attach
+    stdin_attached = "stdin" in attach or (values["interactive"] and attached)
+    config: Body = {
+        "Hostname": values["hostname"],
+        "Domainname": values["domainname"],
+        "User": values["user"],
+        "AttachStdin": stdin_attached,
+        "AttachStdout": "stdout" in attach or attached,
+        "AttachStderr": "stderr" in attach or attached,
+        "Tty": values["tty"],
+        "OpenStdin": values["interactive"],
+        "StdinOnce": values["interactive"] and stdin_attached,
+        "Env": environment(values["env"], values["env-file"]),
+        "Cmd": command or None,
+        "Image": image,
+        "WorkingDir": values["workdir"],
+        "Labels": labels(values["label"], values["label-file"]),
+    }
+    if values.given("entrypoint"):
+        config["Entrypoint"] = [values["entrypoint"]] if values["entrypoint"] else [""]
+    if values["stop-signal"]:
+        config["StopSignal"] = values["stop-signal"]
+    if values["stop-timeout"] is not None:
+        config["StopTimeout"] = values["stop-timeout"]
+    health = _health(values)
+    if health:
+        config["Healthcheck"] = health
+    return config
+
+
+def _health(values: Values) -> Body:
+    if values["no-healthcheck"]:
+        return {"Test": ["NONE"]}
+    health: Body = {}
+    if values["health-cmd"]:
+        health["Test"] = ["CMD-SHELL", values["health-cmd"]]
+    durations = (("health-interval", "Interval"), ("health-timeout", "Timeout"),
+                 ("health-start-period", "StartPeriod"),
+                 ("health-start-interval", "StartInterval"))  # fmt: skip
+    for flag, member in durations:
+        if values[flag] < 0:
+            raise UsageError(f"--{flag} cannot be negative")
+        if values[flag]:
+            health[member] = values[flag]
+    retries = values["health-retries"]
+    if retries is not None:
+        if retries < 0:
+            raise UsageError("--health-retries cannot be negative")
+        health["Retries"] = retries
+    return health
+
+
+def _host(values: Values) -> Body:
+    host: Body = {
+        "ContainerIDFile": values["cidfile"],
+        "LogConfig": {"Type": values["log-driver"], "Config": key_values(values["log-opt"])},
+        "RestartPolicy": _restart(values["restart"]),
+        "AutoRemove": values["rm"],
+        "VolumeDriver": values["volume-driver"],
+        "VolumesFrom": values["volumes-from"] or None,
+        "CapAdd": values["cap-add"] or None,
+        "CapDrop": values["cap-drop"] or None,
+        "CgroupnsMode": values["cgroupns"],
+        "Dns": values["dns"],
+        "DnsOptions": values["dns-option"] + values["dns-opt"],
+        "DnsSearch": values["dns-search"],
+        "ExtraHosts": [_extra_host(text) for text in values["add-host"]] or None,
+        "GroupAdd": values["group-add"] or None,
+        "IpcMode": values["ipc"],
+        "Links": values["link"] or None,
+        "OomScoreAdj": values["oom-score-adj"] or 0,
+        "PidMode": values["pid"],
+        "Privileged": values["privileged"],
+        "PublishAllPorts": values["publish-all"],
+        "ReadonlyRootfs": values["read-only"],
+        "SecurityOpt": [_security(text) for text in values["security-opt"]] or None,
+        "UTSMode": values["uts"],
+        "UsernsMode": values["userns"],
+        "ShmSize": values["shm-size"],
+        "Sysctls": key_values(values["sysctl"]),
+        "Isolation": values["isolation"],
+        "Mounts": [parse_mount(text) for text in values["mount"]],
+        "Tmpfs": parse_tmpfs(values["tmpfs"]),
+        "StorageOpt": key_values(values["storage-opt"]),
+        "Annotations": key_values(values["annotation"]),
+    }
+    if values["runtime"]:
+        host["Runtime"] = values["runtime"]
+    if values.given("init"):
+        host["Init"] = values["init"]
+    return {name: value for name, value in host.items() if value not in ({}, "") or name == "Tmpfs"}
+
+
+def _restart(text: str) -> Body:
+    name, _, count = text.partition(":")
+    if count and not count.isdigit():
+        raise UsageError("invalid restart policy format: maximum retry count must be an integer")
+    return {"Name": name, "MaximumRetryCount": int(count or 0)}
+
+
+def _extra_host(text: str) -> str:
+    name, separator, address = text.partition("=") if "=" in text else text.partition(":")
+    if not separator or not name:
+        raise UsageError(
+            f'invalid argument "{text}" for "--add-host" flag: bad format for add-host: "{text}"'
+        )
+    return f"{name}:{address.removeprefix('[').removesuffix(']')}"
+
+
+def _security(text: str) -> str:
+    key, _, value = text.partition("=") if "=" in text else text.partition(":")
+    if key == "seccomp" and value not in ("unconfined", "builtin"):
+        try:
+            profile = json.loads(Path(value).read_text())
+        except OSError as error:
+            raise UsageError(
+                f"opening seccomp profile ({value}) failed: open {value}: {(error.strerror or '').lower()}"
+            ) from error
+        except ValueError as error:
+            raise UsageError(
+                f"compacting json for seccomp profile ({value}) failed: {error}"
+            ) from error
+        return f"seccomp={json.dumps(profile, separators=(',', ':'))}"
+    return text
+
+
+def _resources(values: Values) -> Body:
+    pids = values["pids-limit"]
+    return {
+        "CpuShares": values["cpu-shares"] or 0,
+        "Memory": values["memory"],
+        "NanoCpus": values["cpus"],
+        "CgroupParent": values["cgroup-parent"],
+        "BlkioWeight": values["blkio-weight"],
+        "BlkioWeightDevice": [_device_weight(text) for text in values["blkio-weight-device"]],
+        "BlkioDeviceReadBps": [_rate(text, parse_size) for text in values["device-read-bps"]],
+        "BlkioDeviceWriteBps": [_rate(text, parse_size) for text in values["device-write-bps"]],
+        "BlkioDeviceReadIOps": [_rate(text, int) for text in values["device-read-iops"]],
+        "BlkioDeviceWriteIOps": [_rate(text, int) for text in values["device-write-iops"]],
+        "CpuPeriod": values["cpu-period"] or 0,
+        "CpuQuota": values["cpu-quota"] or 0,
+        "CpuRealtimePeriod": values["cpu-rt-period"] or 0,
+        "CpuRealtimeRuntime": values["cpu-rt-runtime"] or 0,
+        "CpusetCpus": values["cpuset-cpus"],
+        "CpusetMems": values["cpuset-mems"],
+        "Devices": [_device(text) for text in values["device"] if "=" not in text],
+        "DeviceCgroupRules": values["device-cgroup-rule"] or None,
+        "DeviceRequests": [_gpus(text) for text in values["gpus"]]
+        + [{"Driver": "cdi", "DeviceIDs": [text]} for text in values["device"] if "=" in text],
+        "MemoryReservation": values["memory-reservation"],
+        "MemorySwap": values["memory-swap"],
+        "MemorySwappiness": None
+        if values["memory-swappiness"] == -1
+        else values["memory-swappiness"],
+        "OomKillDisable": values["oom-kill-disable"],
+        "PidsLimit": pids,
+        "Ulimits": [_ulimit(text) for text in values["ulimit"]],
+    }
+
+
+def _device_weight(text: str) -> Body:
+    path, _, weight = text.partition(":")
+    if not weight.isdigit():
+        raise UsageError(
+            f'invalid argument "{text}" for "--blkio-weight-device" flag: bad format: {text}'
+        )
+    return {"Path": path, "Weight": int(weight)}
+
+
+def _rate(text: str, parse: Any) -> Body:  # noqa: ANN401  # any parser of a number
+    path, _, rate = text.partition(":")
+    try:
+        return {"Path": path, "Rate": parse(rate)}
+    except ValueError as error:
+        raise UsageError(
+            f"invalid rate for device: {text}. The correct format is <device-path>:<number>[<unit>]"
+        ) from error
+
+
+def _device(text: str) -> Body:
+    parts = text.split(":")
+    host, inside, permissions = parts[0], "", "rwm"
+    if len(parts) > 3 or not host:
+        raise UsageError(f"invalid device specification: {text}")
+    for part in parts[1:]:
+        if re.fullmatch("[rwm]+", part):
+            permissions = part
+        else:
+            inside = part
+    return {"PathOnHost": host, "PathInContainer": inside or host, "CgroupPermissions": permissions}
+
+
+def _gpus(text: str) -> Body:
+    request: Body = {"Driver": "", "Count": 0, "DeviceIDs": None, "Capabilities": [["gpu"]],
+                     "Options": {}}  # fmt: skip
+    for part in text.split(","):
+        key, equals, value = part.partition("=")
+        if not equals:
+            key, value = "count", key
+        if key == "count":
+            request["Count"] = -1 if value == "all" else int(value)
+        elif key == "device":
+            request["DeviceIDs"] = value.strip('"').split(",")
+        elif key == "driver":
+            request["Driver"] = value
+        elif key == "capabilities":
+            request["Capabilities"] = [["gpu", *value.strip('"').split(",")]]
+        else:
+            raise UsageError(f"unexpected key '{key}' in '{part}'")
+    return request
+
+
+def _ulimit(text: str) -> Body:
+    name, equals, limits = text.partition("=")
+    soft, _, hard = limits.partition(":")
+    if (
+        not equals
+        or not re.fullmatch(r"-?\d+", soft)
+        or (hard and not re.fullmatch(r"-?\d+", hard))
+    ):
+        raise UsageError(
+            f'invalid argument "{text}" for "--ulimit" flag: invalid ulimit argument: {text}'
+        )
+    return {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}
+
+
+def _networks(values: Values) -> tuple[str, Body]:
+    """Return the network mode and one endpoint per `--network`."""
+    texts: list[str] = values["network"] + values["net"]
+    endpoints: Body = {}
+    first = _endpoint(texts[0] if texts else "default")
+    for text in texts or ["default"]:
+        name, endpoint = _endpoint(text)
+        if name in endpoints:
+            raise UsageError(f'network "{name}" is specified multiple times')
+        endpoints[name] = endpoint
+    main = endpoints[first[0]]
+    aliases = values["network-alias"] + values["net-alias"]
+    if aliases:
+        main["Aliases"] = [*main.get("Aliases", []), *aliases]
+    if values["link"] and first[0] not in ("default", "bridge"):
+        main["Links"] = values["link"]
+    addresses = {"IPv4Address": values["ip"], "IPv6Address": values["ip6"],
+                 "LinkLocalIPs": values["link-local-ip"]}  # fmt: skip
+    given = {name: value for name, value in addresses.items() if value}
+    if given:
+        main["IPAMConfig"] = {**main.get("IPAMConfig", {}), **given}
+    if values["mac-address"]:
+        main["MacAddress"] = values["mac-address"]
+    is_plain = len(endpoints) == 1 and not main
+    return first[0], {} if is_plain else endpoints
+
+
+def _endpoint(text: str) -> tuple[str, Body]:
+    if "=" not in text:
+        return text, {}
+    name, endpoint = "", Body()
+    for part in text.split(","):
+        key, _, value = part.partition("=")
+        key = key.strip().lower()
+        if key == "name":
+            name = value
+        elif key == "alias":
+            endpoint.setdefault("Aliases", []).append(value)
+        elif key in ("ip", "ip6"):
+            member = "IPv4Address" if key == "ip" else "IPv6Address"
+            endpoint.setdefault("IPAMConfig", {})[member] = value
+        elif key == "mac-address":
+            endpoint["MacAddress"] = value
+        elif key == "link-local-ip":
+            endpoint.setdefault("IPAMConfig", {}).setdefault("LinkLocalIPs", []).append(value)
+        elif key == "driver-opt":
+            option, _, setting = value.partition("=")
+            endpoint.setdefault("DriverOpts", {})[option] = setting
+        elif key == "gw-priority":
+            endpoint["GwPriority"] = int(value)
+        else:
+            raise UsageError(
+                f'invalid argument "{text}" for "--network" flag: invalid field key {key}'
+            )
+    return name, endpoint
