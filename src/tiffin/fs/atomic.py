@@ -1,5 +1,6 @@
 """Files that are either the old or the new, never half: write a temporary, sync, rename."""
 
+import ctypes
 import os
 import secrets
 from pathlib import Path
@@ -47,5 +48,16 @@ def sync_directory(path: Path | str) -> None:
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_filesystem(path: Path | str) -> None:
+    """Write out everything that is dirty on the file system of `path` (syncfs(2)); OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(fd):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
     finally:
         os.close(fd)

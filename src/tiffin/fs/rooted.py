@@ -230,7 +230,7 @@ class Root:
         os.mknod(name, mode, device, dir_fd=parent)
 
     def rename(self, old: str, new: str) -> None:
-        """Move `old` to `new`; what is replaced and what refused is as in rename(2). OSError."""
+        """Give `old` the path `new`, replacing what is there where the kernel does; OSError."""
         self.locate(new)
         source, source_name = self.locate(old)
         parent, name = self.locate(new)

@@ -8,7 +8,7 @@ Importing a layer: `prepare(key, parent)` → apply the tar onto its mounts → 
 Running a container: `prepare(container_id, chain_id)` → give `mounts` to the runtime.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -70,6 +70,9 @@ class Snapshotter(Protocol):
         `trusted.overlay.opaque`. None if the implementation cannot tell its changes apart.
         """
 
+    def lowers(self, key: str) -> tuple[Path, ...]:
+        """Return the trees that this snapshot lies on, top first; () for a base. NotFound."""
+
     def remove(self, key: str) -> None:
         """Remove a snapshot of any kind; Conflict while it has children, NotFound."""
 
@@ -81,3 +84,10 @@ class Snapshotter(Protocol):
 
     def walk(self) -> Iterator[SnapshotInfo]:
         """Yield every snapshot, parents before children."""
+
+    def recover(self, known_keys: Collection[str] | None = None) -> list[str]:
+        """Clean up after a crash; return the names of the snapshots that had to be dropped.
+
+        Active snapshots and views whose key is not in `known_keys`, if that is given, are dropped.
+        So are committed ones whose data did not survive: their layers must be applied again.
+        """
