@@ -23,14 +23,20 @@ class Session:
     connection is half-closed, so that the process sees the end of its input and may still answer.
     """
 
-    def __init__(self, connection: socket.socket, early: bytes, *, framed: bool) -> None:
+    def __init__(
+        self, connection: socket.socket, early: bytes, *, framed: bool, detach_keys: bytes = b""
+    ) -> None:
         self._connection = connection
         self._decoder = Decoder() if framed else None
         self._early = early
         self._pending = b""
+        self._keys = detach_keys
+        self._typed = b""
+        self._writers: dict[int, Writer] = {}
+        self.detached = False
 
     def pump(self, *, stdin: bool, stdout: bool = True, stderr: bool = True) -> None:
-        """Copy until the peer closes its side."""
+        """Copy until the peer closes its side, or the user types the detach keys."""
         self._writers = {
             1: _writer(1) if stdout else _discard,
             2: _writer(2) if stderr else _discard,

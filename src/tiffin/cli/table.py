@@ -72,12 +72,14 @@ def print_rows(
         out.write(line + "\n")
 
 
-def align(cells: Sequence[Sequence[str]]) -> list[str]:
+def align(
+    cells: Sequence[Sequence[str]], *, minimum: int = MINIMUM_WIDTH, gap: int = GAP
+) -> list[str]:
     """Pad columns as Go's tabwriter does; the last column of a line is never padded."""
     widths: dict[int, int] = {}
     for line in cells:
         for column, text in enumerate(line[:-1]):
-            widths[column] = max(widths.get(column, MINIMUM_WIDTH), len(text) + GAP)
+            widths[column] = max(widths.get(column, minimum), len(text) + gap)
     return [
         "".join(text.ljust(widths[column]) for column, text in enumerate(line[:-1])) + line[-1]
         for line in cells

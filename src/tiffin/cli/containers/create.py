@@ -49,8 +49,7 @@ def _create(context: Context, values: Values, image: str, body: dict[str, Any]) 
         separator = "@" if ":" in tag else ":"
         print(f"Unable to find image '{name}{separator}{tag}' locally", file=sys.stderr, flush=True)
     _pull(context, values, image)
-    created = context.api.post("/containers/create", query, body)
-    return created
+    return dict(context.api.post("/containers/create", query, body))
 
 
 def _pull(context: Context, values: Values, image: str) -> None:
