@@ -77,3 +77,9 @@ def local_time(unix_s: float) -> str:
 def short_id(identifier: str, *, truncate: bool = True) -> str:
     """Return an id in its 12-digit form, without the algorithm."""
     return identifier.removeprefix("sha256:")[:12] if truncate else identifier
+
+
+def iso_time(unix_s: float) -> str:
+    """Return a local time in RFC 3339, with a `Z` for UTC."""
+    moment = dt.datetime.fromtimestamp(unix_s).astimezone()
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
