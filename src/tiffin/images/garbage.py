@@ -1,0 +1,134 @@
+"""What of the content and the snapshots is still needed, and the removal of what is not.
+
+While the engine runs, only what is *named* as possible garbage (by a removed image or an ended
+lease) is looked at: content that appears meanwhile is never in danger. A whole sweep happens at a
+start, when nothing else is going on.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from tiffin.content.store import ContentStore
+from tiffin.errors import Conflict, NotFound
+from tiffin.images.manifests import children
+from tiffin.snapshots.snapshotter import Kind, Snapshotter
+from tiffin.spec.descriptor import Descriptor
+from tiffin.spec.digest import ChainId, Digest, chain_ids
+from tiffin.spec.image import ImageConfig
+from tiffin.state.images import ImageRecords
+
+Roots = Callable[[], Iterable[str]]
+"""Names (digests of blobs, names of snapshots) that somebody needs, such as the build cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What a collection removed; `size` in bytes, of blobs and snapshots together."""
+
+    blobs: tuple[Digest, ...] = ()
+    snapshots: tuple[ChainId, ...] = ()
+    size: int = 0
+
+
+class Garbage:
+    """The collector. `config_of` reads the config of an image that exists."""
+
+    def __init__(
+        self,
+        content: ContentStore,
+        snapshotter: Snapshotter,
+        records: ImageRecords,
+        config_of: Callable[[Digest], ImageConfig],
+    ) -> None:
+        self._content = content
+        self._snapshotter = snapshotter
+        self._records = records
+        self._config_of = config_of
+        self._children: dict[Digest, tuple[Descriptor, ...]] = {}
+        self._deferred: set[str] = set()
+        self._roots: list[Roots] = []
+        self.lock = threading.RLock()
+
+    def add_roots(self, roots: Roots) -> None:
+        """Let somebody else keep things too; asked at every collection."""
+        self._roots.append(roots)
+
+    def collect(self, suspects: Iterable[str], held: Iterable[str]) -> Removed:
+        """Remove those of `suspects` (and of earlier ones still in use then) that are garbage."""
+        with self.lock:
+            names = set(suspects) | self._deferred
+            if not names:
+                return Removed()
+            blobs, snapshots = self._reachable()
+            kept = set(held).union(*(roots() for roots in self._roots))
+            self._deferred = names & kept - (blobs & snapshots)
+            return self._remove(names - blobs - kept, names - snapshots - kept)
+
+    def sweep(self, held: Iterable[str]) -> Removed:
+        """Remove all garbage there is; only when nothing else is under way."""
+        with self.lock:
+            names: set[str] = {info.digest for info in self._content.walk()}
+            committed = (i.name for i in self._snapshotter.walk() if i.kind is Kind.COMMITTED)
+            return self.collect(names.union(committed), held)
+
+    def _reachable(self) -> tuple[set[str], set[str]]:
+        blobs: set[str] = set()
+        snapshots: set[str] = set()
+        compressed = self._records.all_compressed()
+        for record in self._records.all():
+            self._mark(record.manifest, blobs)
+            diff_ids = self._config_of(record.id).diff_ids
+            snapshots.update(chain_ids(diff_ids))
+            blobs.update(compressed[d].digest for d in diff_ids if d in compressed)
+        for reference in self._records.all_references():
+            self._mark(reference.target, blobs)
+        return blobs, snapshots
+
+    def _mark(self, descriptor: Descriptor, marked: set[str]) -> None:
+        if descriptor.digest in marked:
+            return
+        marked.add(descriptor.digest)
+        found = self._children.get(descriptor.digest)
+        if found is None:
+            found = children(self._content, descriptor)
+            if found:
+                self._children[descriptor.digest] = found
+        for child in found:
+            self._mark(child, marked)
+
+    def _remove(self, blobs: set[str], snapshots: set[str]) -> Removed:
+        size = 0
+        gone_blobs: list[Digest] = []
+        for name in sorted(blobs):
+            with suppress(NotFound):
+                digest = Digest(name)
+                freed = self._content.info(digest).size
+                self._content.delete(digest)
+                self._children.pop(digest, None)
+                gone_blobs.append(digest)
+                size += freed
+        gone_snapshots: list[ChainId] = []
+        for name in self._top_down(snapshots):
+            try:
+                freed = self._records.layer_size(Digest(name)) or 0
+                self._snapshotter.remove(name)
+            except Conflict:
+                self._deferred.add(name)  # a container or build still lies on it
+            else:
+                gone_snapshots.append(Digest(name))
+                size += freed
+        self._records.forget_content(gone_blobs, gone_snapshots)
+        return Removed(tuple(gone_blobs), tuple(gone_snapshots), size)
+
+    def _top_down(self, names: set[str]) -> list[str]:
+        """Return those that are snapshots, children before parents."""
+        if not names:
+            return []
+        found = [
+            info.name
+            for info in self._snapshotter.walk()
+            if info.name in names and info.kind is Kind.COMMITTED
+        ]
+        return found[::-1]

@@ -1,0 +1,105 @@
+"""Reading manifests, indexes and configs from the content store."""
+
+from tiffin.content.store import ContentStore
+from tiffin.errors import InvalidArgument, NotFound
+from tiffin.images.image import Image
+from tiffin.spec.descriptor import CONFIGS, Descriptor
+from tiffin.spec.digest import Digest, hex_of
+from tiffin.spec.image import ImageConfig, Index, Manifest, parse_config, parse_index
+from tiffin.spec.image import parse_manifest as _parse_manifest
+from tiffin.spec.platform import Platform, matches
+
+MAX_DOCUMENT = 8 << 20
+"""Bytes of a manifest, index or config."""
+
+
+def has_blob(content: ContentStore, digest: Digest) -> bool:
+    """Tell whether the blob is here."""
+    try:
+        content.info(digest)
+    except NotFound:
+        return False
+    return True
+
+
+def read_document(content: ContentStore, digest: Digest) -> bytes:
+    """Return a small blob; InvalidArgument if it is too large for a document, NotFound."""
+    if content.info(digest).size > MAX_DOCUMENT:
+        raise InvalidArgument(f"{digest} is larger than {MAX_DOCUMENT} bytes")
+    with content.open(digest) as file:
+        return file.read()
+
+
+def read_manifest(content: ContentStore, digest: Digest) -> Manifest:
+    """Return a manifest; InvalidArgument, NotFound."""
+    return _parse_manifest(read_document(content, digest))
+
+
+def read_index(content: ContentStore, digest: Digest) -> Index:
+    """Return an index; InvalidArgument, NotFound."""
+    return parse_index(read_document(content, digest))
+
+
+def read_config(content: ContentStore, digest: Digest) -> ImageConfig:
+    """Return an image config; InvalidArgument, NotFound."""
+    return parse_config(read_document(content, digest))
+
+
+def read_image(content: ContentStore, descriptor: Descriptor) -> Image:
+    """Return the image of a manifest; InvalidArgument if the parts do not fit, NotFound."""
+    manifest = read_manifest(content, descriptor.digest)
+    return assemble(descriptor, manifest, read_config(content, manifest.config.digest))
+
+
+def assemble(descriptor: Descriptor, manifest: Manifest, config: ImageConfig) -> Image:
+    """Put an image together from its documents; InvalidArgument if they do not fit."""
+    check_is_image(manifest)
+    if len(manifest.layers) != len(config.diff_ids):
+        raise InvalidArgument(
+            f"invalid image {manifest.config.digest}: {len(manifest.layers)} layers in the "
+            f"manifest, {len(config.diff_ids)} in the config"
+        )
+    return Image(manifest.config.digest, config, descriptor, manifest.layers)
+
+
+def check_is_image(manifest: Manifest) -> None:
+    """Raise InvalidArgument if the manifest is of something else, such as a chart."""
+    if manifest.config.media_type not in CONFIGS:
+        raise InvalidArgument(
+            f'Encountered remote "{manifest.config.media_type}"(unknown) when fetching'
+        )
+
+
+def select(index: Index, platform: Platform) -> Descriptor:
+    """Return the entry that serves `platform` best; NotFound in Docker's words."""
+    candidates = [
+        entry
+        for entry in index.manifests
+        if entry.platform is not None and matches(platform, entry.platform)
+    ]
+    if not candidates:
+        unlabelled = [entry for entry in index.manifests if entry.platform is None]
+        if len(index.manifests) == 1 and unlabelled:
+            return unlabelled[0]
+        raise NotFound(
+            f"no matching manifest for {platform} in the manifest list entries: "
+            "no match for platform in manifest: not found"
+        )
+    return max(candidates, key=lambda entry: entry.platform == platform)
+
+
+def children(content: ContentStore, descriptor: Descriptor) -> tuple[Descriptor, ...]:
+    """Return what a manifest or index refers to; () for anything else or if it is not here."""
+    if not has_blob(content, descriptor.digest):
+        return ()
+    if descriptor.is_index:
+        return read_index(content, descriptor.digest).manifests
+    if descriptor.is_manifest:
+        manifest = read_manifest(content, descriptor.digest)
+        return (manifest.config, *manifest.layers)
+    return ()
+
+
+def blob_path(digest: Digest) -> str:
+    """Return where an OCI image layout keeps the blob."""
+    return f"blobs/{digest.partition(':')[0]}/{hex_of(digest)}"

@@ -1,0 +1,224 @@
+"""The images of this machine: names → images → content and snapshots.
+
+Rules: an image exists when its record does, and then its blobs and its unpacked layers are here;
+records are added last and removed first, so that a crash leaves garbage, never a broken image.
+Everything that is on its way to become an image is held by a lease.
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from tiffin.content.store import ContentStore
+from tiffin.errors import DataLoss, InvalidArgument, NotFound
+from tiffin.images.garbage import Garbage, Removed, Roots
+from tiffin.images.image import Image
+from tiffin.images.lease import Lease, Leases
+from tiffin.images.manifests import has_blob, read_config, read_image
+from tiffin.images.unpack import Unpacker, discard_leftovers
+from tiffin.snapshots.snapshotter import Snapshotter
+from tiffin.spec.descriptor import Descriptor
+from tiffin.spec.digest import ChainId, Digest
+from tiffin.spec.image import ImageConfig
+from tiffin.spec.reference import Reference, as_image_id, parse_reference
+from tiffin.state.images import ImageRecord, ImageRecords, ReferenceRecord
+
+
+class ImageStore:
+    """All operations are safe from any thread."""
+
+    def __init__(
+        self, content: ContentStore, snapshotter: Snapshotter, records: ImageRecords
+    ) -> None:
+        self.content = content
+        self.snapshotter = snapshotter
+        self.records = records
+        self.unpacker = Unpacker(content, snapshotter, records)
+        self._images: dict[Digest, Image] = {}
+        self._garbage = Garbage(content, snapshotter, records, self._config_of)
+        self._leases = Leases(self._collect)
+        self._lock = threading.RLock()
+
+    # Finding
+
+    def resolve(self, text: str) -> Image:
+        """Find an image by full id, name, name@digest or id prefix, in this order, as Docker does.
+
+        NotFound `No such image: …`; InvalidArgument if `text` can be none of them.
+        """
+        return self.get(self.resolve_id(text))
+
+    def resolve_id(self, text: str) -> Digest:
+        """Return the id that `resolve` would find, without reading the image."""
+        image_id = as_image_id(text)
+        if image_id is not None:
+            if self.records.get(image_id) is None:
+                raise NotFound(f"No such image: {text}")
+            return image_id
+        reference = parse_reference(text)
+        found = self.find(reference)
+        if found is not None:
+            return found.image_id
+        encoded = text.removeprefix("sha256:")
+        if encoded and all(digit in "0123456789abcdef" for digit in encoded):
+            matching = self.records.with_prefix(f"sha256:{encoded}")
+            if len(matching) == 1:
+                return matching[0]
+            if matching:
+                raise NotFound(f"No such image: {text}", hint="the id prefix is ambiguous")
+        raise NotFound(f"No such image: {reference.with_default_tag().familiar}")
+
+    def find(self, reference: Reference) -> ReferenceRecord | None:
+        """Return what a name means; a digest counts more than a tag next to it."""
+        if reference.digest:
+            reference = reference.with_digest(reference.digest)
+        return self.records.reference(reference.with_default_tag())
+
+    def get(self, image_id: Digest) -> Image:
+        """Return one image; NotFound."""
+        record = self.records.get(image_id)
+        if record is None:
+            raise NotFound(f"No such image: {image_id}")
+        image = self._images.get(image_id)
+        if image is None:
+            image = self._images[image_id] = read_image(self.content, record.manifest)
+        return image
+
+    def all(self) -> list[Image]:
+        """Return every image, in no order."""
+        found: list[Image] = []
+        for record in self.records.all():
+            with suppress(NotFound):  # removed meanwhile
+                found.append(self.get(record.id))
+        return found
+
+    def references(self, image_id: Digest) -> list[ReferenceRecord]:
+        """Return the names of one image."""
+        return self.records.references(image_id)
+
+    def parent(self, image_id: Digest) -> str:
+        """Return the image it was made from here, "" if there is none or no more."""
+        record = self.records.get(image_id)
+        if record is None or not record.parent:
+            return ""
+        return record.parent if self.records.get(Digest(record.parent)) else ""
+
+    # Adding
+
+    def lease(self) -> Lease:
+        """Begin to keep things from being collected; see `Lease`."""
+        return self._leases.open()
+
+    def hold(self, image: Image) -> Lease:
+        """Keep an existing image's layers and blobs; NotFound if it is gone by now."""
+        lease = self._leases.open(adds=False)
+        lease.hold(*names_of(image))
+        if self.records.get(image.id) is None:
+            lease.close()
+            raise NotFound(f"No such image: {image.id}")
+        return lease
+
+    def add(
+        self, image: Image, names: Iterable[tuple[Reference, Descriptor]] = (), parent: str = ""
+    ) -> None:
+        """Make a complete, unpacked image known, with names; the caller holds a lease on it.
+
+        Each name comes with the manifest or index it stands for. DataLoss if a part is missing.
+        """
+        for digest in (image.manifest.digest, image.id, *(d.digest for d in image.layers)):
+            if not has_blob(self.content, digest):
+                raise DataLoss(f"image {image.id}: blob {digest} is missing")
+        for chain_id in image.config.chain_ids():
+            if not self.unpacker.has(chain_id):
+                raise DataLoss(f"image {image.id}: layer {chain_id} is not unpacked")
+        references = [ReferenceRecord(name, image.id, target) for name, target in names]
+        with self._garbage.lock:
+            self.records.add(ImageRecord(image.id, image.manifest, parent), references)
+
+    def tag(self, image: Image, reference: Reference, target: Descriptor | None = None) -> None:
+        """Give an image one more name (`latest` if it is bare); InvalidArgument for a digest."""
+        if reference.digest and target is None:
+            raise InvalidArgument("refusing to create a tag with a digest reference")
+        with self._garbage.lock:
+            if self.records.get(image.id) is None:
+                raise NotFound(f"No such image: {image.id}")
+            self.records.set_reference(
+                ReferenceRecord(reference.with_default_tag(), image.id, target or image.manifest)
+            )
+            self.records.mark_tagged(image.id)
+
+    # Removing
+
+    def untag(self, reference: Reference) -> ReferenceRecord:
+        """Take a name away and leave the image; NotFound."""
+        with self._garbage.lock:
+            record = self.find(reference)
+            if record is None:
+                raise NotFound(f"No such image: {reference.with_default_tag().familiar}")
+            self.records.remove_reference(record.reference)
+            return record
+
+    def remove(self, image_id: Digest) -> Removed:
+        """Remove an image, its names, and the content that nothing else needs."""
+        with self._garbage.lock:
+            image = self.get(image_id)
+            suspects = set(names_of(image))
+            suspects.update(r.target.digest for r in self.records.references(image_id))
+            compressed = (self.records.compressed(d) for d in image.config.diff_ids)
+            suspects.update(found.digest for found in compressed if found is not None)
+            self.records.remove(image_id)
+            self._images.pop(image_id, None)
+            return self._collect(suspects)
+
+    def collect(self) -> Removed:
+        """Remove what could not be removed earlier because it was in use."""
+        return self._collect(())
+
+    def add_roots(self, roots: Roots) -> None:
+        """Let the build cache and others keep blobs and snapshots of theirs."""
+        self._garbage.add_roots(roots)
+
+    def recover(self) -> Sequence[str]:
+        """Clean up after a crash and unpack again what it lost; return what had to be dropped."""
+        discard_leftovers(self.snapshotter)
+        dropped: list[str] = []
+        for record in self.records.all():
+            try:
+                image = self.get(record.id)
+                self.unpacker.image(image)
+            except (NotFound, DataLoss, InvalidArgument) as error:
+                self.records.remove(record.id)
+                dropped.append(f"{record.id}: {error}")
+        self._garbage.sweep(self._leases.held())
+        return dropped
+
+    # Sizes
+
+    def layer_size(self, chain_id: ChainId) -> int:
+        """Return the unpacked size of one layer, bytes."""
+        size = self.records.layer_size(chain_id)
+        if size is None:
+            size = self.snapshotter.usage(chain_id).size
+            self.records.set_layer_size(chain_id, size)
+        return size
+
+    def size(self, image: Image) -> int:
+        """Return the unpacked size of an image with all its layers, bytes."""
+        return sum(self.layer_size(chain_id) for chain_id in image.config.chain_ids())
+
+    def _config_of(self, image_id: Digest) -> ImageConfig:
+        image = self._images.get(image_id)
+        return image.config if image is not None else read_config(self.content, image_id)
+
+    def _collect(self, suspects: Iterable[str]) -> Removed:
+        return self._garbage.collect(suspects, self._leases.held())
+
+
+def names_of(image: Image) -> list[str]:
+    """Return the blobs and snapshots that an image consists of."""
+    return [
+        image.manifest.digest,
+        image.id,
+        *(layer.digest for layer in image.layers),
+        *image.config.chain_ids(),
+    ]
