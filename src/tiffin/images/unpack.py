@@ -1,6 +1,5 @@
 """From layer blobs to snapshots: each layer is applied once, and named by its chain ID."""
 
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -81,15 +80,14 @@ class Unpacker:
             return True
 
     def _apply(self, descriptor: Descriptor, diff_id: DiffId, key: str, on_read: OnRead) -> None:
-        upper = self._snapshotter.upper(key)
-        if upper is None:
-            raise NotFound(f"snapshot {key} has no directory of its own")
-        root = os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            with self._content.open(descriptor.digest) as blob:
-                applied = apply_layer(_Observed(blob, on_read), root)
-        finally:
-            os.close(root)
+        snapshotter = self._snapshotter
+        with self._content.open(descriptor.digest) as blob:
+            applied = apply_layer(
+                _Observed(blob, on_read),
+                snapshotter.mounts(key),
+                snapshotter.upper(key),
+                snapshotter.lowers(key),
+            )
         if applied.diff_id != diff_id:
             raise DataLoss(
                 f"layers from manifest don't match image configuration: {descriptor.digest} "
