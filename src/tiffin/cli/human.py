@@ -83,3 +83,8 @@ def iso_time(unix_s: float) -> str:
     """Return a local time in RFC 3339, with a `Z` for UTC."""
     moment = dt.datetime.fromtimestamp(unix_s).astimezone()
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def pairs(labels: dict[str, str] | None) -> str:
+    """Return `a=1,b=2` of a mapping, sorted."""
+    return ",".join(f"{key}={value}" for key, value in sorted((labels or {}).items()))

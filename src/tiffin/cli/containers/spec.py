@@ -209,7 +209,7 @@ def _resources(values: Values) -> Body:
         else values["memory-swappiness"],
         "OomKillDisable": values["oom-kill-disable"],
         "PidsLimit": pids,
-        "Ulimits": [_ulimit(text) for text in values["ulimit"]],
+        "Ulimits": [ulimit(text) for text in values["ulimit"]],
     }
 
 
@@ -265,7 +265,8 @@ def _gpus(text: str) -> Body:
     return request
 
 
-def _ulimit(text: str) -> Body:
+def ulimit(text: str) -> Body:
+    """Parse `name=soft[:hard]`; UsageError."""
     name, equals, limits = text.partition("=")
     soft, _, hard = limits.partition(":")
     if (
