@@ -1,0 +1,209 @@
+"""Making the object that a tar entry describes, inside a root, with everything about it."""
+
+import errno
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from tiffin.errors import FailedPrecondition, InvalidArgument, TiffinError
+from tiffin.fs import xattrs
+from tiffin.fs.rooted import Root, clean
+from tiffin.fs.tar import Entry, EntryKind, TarReader
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ARCHIVES_FAULT = {
+    errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.ENOENT, errno.EINVAL, errno.EEXIST,
+    errno.EMLINK, errno.EFBIG, errno.EISDIR, errno.EOVERFLOW, errno.EILSEQ, errno.EBUSY,
+}  # fmt: skip
+_REFUSED_XATTR = {errno.ENOTSUP, errno.EPERM, errno.ENOSPC, errno.E2BIG, errno.ERANGE}
+_MAX_ID = 2**32 - 2
+_NODES = {
+    EntryKind.CHARACTER: stat.S_IFCHR,
+    EntryKind.BLOCK: stat.S_IFBLK,
+    EntryKind.FIFO: stat.S_IFIFO,
+}
+
+
+class Extractor:
+    """Creates entries below `root`; times of directories are set by `finish`.
+
+    What is in the way of an entry is removed, except a directory that a directory merges with.
+    `owner` (uid, gid), if given, replaces the owners of all entries.
+    """
+
+    def __init__(self, root: Root, *, owner: tuple[int, int] | None = None) -> None:
+        self.root = root
+        self._owner = owner
+        self._times: dict[str, int] = {}
+        self.dropped_xattrs: set[str] = set()
+
+    def extract(self, path: str, entry: Entry, reader: TarReader) -> None:
+        """Create `entry` at the clean path `path`, whose parent exists; OSError.
+
+        For a hard link, `entry.link` is a path from the root.
+        """
+        kind = entry.kind
+        if kind is EntryKind.DIRECTORY:
+            self._directory(path, entry)
+        elif kind is EntryKind.FILE:
+            self._file(path, entry, reader)
+        elif kind is EntryKind.SYMLINK:
+            self._symlink(path, entry)
+        elif kind is EntryKind.HARD_LINK:
+            self.link(path, clean(entry.link))
+        else:
+            self._node(path, entry, _NODES[kind])
+
+    def link(self, path: str, target: str) -> None:
+        """Make `path` a hard link to the clean path `target`; OSError."""
+        if path == target:
+            return
+        try:
+            self.root.link(target, path)
+        except FileExistsError:
+            self.root.stat(target)  # keep what is there if the target is missing
+            self.clear(path)
+            self.root.link(target, path)
+
+    def remember_time(self, path: str, mtime_ns: int) -> None:
+        """Let `finish` set the time of a directory that was made without an entry."""
+        self._times[path] = mtime_ns
+
+    def finish(self) -> None:
+        """Set the modification times of the directories that were extracted; OSError."""
+        for path, mtime_ns in self._times.items():
+            try:
+                parent, name = self.root.locate(path)
+                if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+                    os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=parent, follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                continue  # a later entry took its place
+        self._times.clear()
+
+    def clear(self, path: str) -> None:
+        """Remove what is at `path`; OSError if there is nothing."""
+        self.root.remove(path)
+
+    def _file(self, path: str, entry: Entry, reader: TarReader) -> None:
+        parent, name = self.root.locate(path)
+        try:
+            fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
+        except FileExistsError:
+            self.clear(path)
+            parent, name = self.root.locate(path)
+            fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
+        try:
+            reader.copy_to(fd)
+            self._attributes(fd, entry)
+            os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+        finally:
+            os.close(fd)
+
+    def _directory(self, path: str, entry: Entry) -> None:
+        if path:
+            self._make_directory(path)
+        parent, name = self.root.locate(path)
+        fd = os.open(name, _DIRECTORY, dir_fd=parent)
+        try:
+            self._attributes(fd, entry)
+        finally:
+            os.close(fd)
+        self._times[path] = entry.mtime_ns
+
+    def _make_directory(self, path: str) -> None:
+        parent, name = self.root.locate(path)
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            existing = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if not stat.S_ISDIR(existing.st_mode):
+                self.clear(path)
+                parent, name = self.root.locate(path)
+                os.mkdir(name, 0o700, dir_fd=parent)
+
+    def _symlink(self, path: str, entry: Entry) -> None:
+        parent, name = self.root.locate(path)
+        try:
+            os.symlink(entry.link, name, dir_fd=parent)
+        except FileExistsError:
+            self.clear(path)
+            parent, name = self.root.locate(path)
+            os.symlink(entry.link, name, dir_fd=parent)
+        uid, gid = self._ids(entry)
+        os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
+        if entry.xattrs:
+            self._set_xattrs(xattrs.at(parent, name), entry.xattrs)
+        ns = (entry.mtime_ns, entry.mtime_ns)
+        os.utime(name, ns=ns, dir_fd=parent, follow_symlinks=False)
+
+    def _node(self, path: str, entry: Entry, kind: int) -> None:
+        device = 0
+        if kind != stat.S_IFIFO:
+            if not (0 <= entry.major < 1 << 12 and 0 <= entry.minor < 1 << 20):
+                raise OSError(errno.EINVAL, f"invalid device number {entry.major}:{entry.minor}")
+            device = os.makedev(entry.major, entry.minor)
+        parent, name = self.root.locate(path)
+        try:
+            os.mknod(name, kind | 0o600, device, dir_fd=parent)
+        except FileExistsError:
+            self.clear(path)
+            parent, name = self.root.locate(path)
+            os.mknod(name, kind | 0o600, device, dir_fd=parent)
+        uid, gid = self._ids(entry)
+        os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
+        self._chmod_node(parent, name, entry.mode)
+        if entry.xattrs:
+            self._set_xattrs(xattrs.at(parent, name), entry.xattrs)
+        ns = (entry.mtime_ns, entry.mtime_ns)
+        os.utime(name, ns=ns, dir_fd=parent, follow_symlinks=False)
+
+    def _chmod_node(self, parent: int, name: str, mode: int) -> None:
+        # By descriptor: chmod(2) of a name follows symlinks, and a live tree may put one there.
+        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            if not stat.S_ISLNK(os.fstat(fd).st_mode):
+                Path(f"/proc/self/fd/{fd}").chmod(mode)
+        finally:
+            os.close(fd)
+
+    def _attributes(self, fd: int, entry: Entry) -> None:
+        uid, gid = self._ids(entry)
+        os.fchown(fd, uid, gid)
+        os.fchmod(fd, entry.mode)  # after chown, which clears set-user-ID
+        if entry.xattrs:
+            self._set_xattrs(fd, entry.xattrs)
+
+    def _set_xattrs(self, file: int | str, attributes: Mapping[str, bytes]) -> None:
+        for key, value in attributes.items():
+            if not xattrs.travels(key):
+                continue
+            try:
+                os.setxattr(file, key, value, follow_symlinks=isinstance(file, int))
+            except OSError as error:
+                if error.errno not in _REFUSED_XATTR:
+                    raise
+                self.dropped_xattrs.add(key)
+
+    def _ids(self, entry: Entry) -> tuple[int, int]:
+        if self._owner is not None:
+            return self._owner
+        if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID):
+            raise OSError(errno.EINVAL, f"invalid owner {entry.uid}:{entry.gid}")
+        return entry.uid, entry.gid
+
+
+def blame(entry: Entry, error: OSError | OverflowError | ValueError) -> TiffinError:
+    """Return what to raise for `error` while `entry` was extracted: whose fault it is, and where.
+
+    InvalidArgument if the archive asks for the impossible, FailedPrecondition if the system fails.
+    """
+    if not isinstance(error, OSError):
+        return InvalidArgument(f"tar entry {entry.name!r}: {error}")
+    message = f"tar entry {entry.name!r}: {error.strerror}"
+    if error.errno in _ARCHIVES_FAULT or (
+        error.errno == errno.EPERM and entry.kind is EntryKind.HARD_LINK
+    ):
+        return InvalidArgument(message)
+    return FailedPrecondition(message)
