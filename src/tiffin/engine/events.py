@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 HISTORY = 1024
 """Events kept for clients that ask for the past, as many as Docker keeps at least."""
@@ -39,37 +39,75 @@ class Events:
         for queue in self._subscribers:
             queue.put_nowait(event)
 
-    async def subscribe(
+    @property
+    def listeners(self) -> int:
+        """How many subscribers there are."""
+        return len(self._subscribers)
+
+    def subscribe(
         self,
         *,
         since_ns: int | None = None,
         until_ns: int | None = None,
         accepts: Callable[[Event], bool] = lambda _event: True,
-        on_ready: Callable[[], None] = lambda: None,
-    ) -> AsyncIterator[Event]:
-        """Yield past events from `since_ns` on (none if it is None), then live ones to `until_ns`.
+    ) -> "Subscription":
+        """Return past events from `since_ns` on (none if it is None), then live ones to `until_ns`.
 
-        `on_ready` is called once nothing that happens from now on can be missed.
+        Nothing that happens after this call is missed. Close the subscription when done.
         """
-        queue: asyncio.Queue[Event] = asyncio.Queue()
         past = [e for e in self._history if since_ns is not None and e.time_ns >= since_ns]
-        self._subscribers.add(queue)
+        subscription = Subscription(past, until_ns, accepts, self._subscribers)
+        self._subscribers.add(subscription.queue)
+        return subscription
+
+
+class Subscription:
+    """An asynchronous iterator of events; also a context manager that closes it."""
+
+    def __init__(
+        self,
+        past: Iterable[Event],
+        until_ns: int | None,
+        accepts: Callable[[Event], bool],
+        registered: "set[asyncio.Queue[Event]]",
+    ) -> None:
+        self.queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._until_ns = until_ns
+        self._accepts = accepts
+        self._registered = registered
+        for event in past:
+            self.queue.put_nowait(event)
+
+    def close(self) -> None:
+        """Stop listening; idempotent."""
+        self._registered.discard(self.queue)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while True:
+            event = await self._next()
+            if event is None or (self._until_ns is not None and event.time_ns > self._until_ns):
+                raise StopAsyncIteration
+            if self._accepts(event):
+                return event
+
+    async def _next(self) -> Event | None:
+        if not self.queue.empty():
+            return self.queue.get_nowait()
+        if self._until_ns is None:
+            return await self.queue.get()
+        left = (self._until_ns - time.time_ns()) / 1e9
+        if left <= 0:
+            return None
         try:
-            on_ready()
-            for event in past:
-                if (until_ns is None or event.time_ns <= until_ns) and accepts(event):
-                    yield event
-            async for event in _live(queue, until_ns):
-                if accepts(event):
-                    yield event
-        finally:
-            self._subscribers.discard(queue)
-
-
-async def _live(queue: asyncio.Queue[Event], until_ns: int | None) -> AsyncIterator[Event]:
-    while True:
-        left = None if until_ns is None else (until_ns - time.time_ns()) / 1e9
-        if left is not None and left <= 0:
-            return
-        with suppress(TimeoutError):
-            yield await asyncio.wait_for(queue.get(), left)
+            return await asyncio.wait_for(self.queue.get(), left)
+        except TimeoutError:
+            return None

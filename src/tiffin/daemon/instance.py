@@ -1,0 +1,46 @@
+"""One daemon per pair of roots: the lock, and the pid file."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tiffin.engine.roots import Roots
+from tiffin.errors import Conflict
+from tiffin.fs import atomic
+from tiffin.fs.locks import locked
+
+
+@contextlib.contextmanager
+def only_instance(roots: Roots) -> Iterator[None]:
+    """Make both roots and hold them; Conflict if another daemon does."""
+    roots.data.mkdir(mode=0o710, parents=True, exist_ok=True)
+    roots.exec.mkdir(mode=0o711, parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        for root in (roots.data, roots.exec):
+            try:
+                stack.enter_context(locked(root / "daemon.lock", wait=False))
+            except BlockingIOError as error:
+                raise Conflict(f"another daemon is running on {root}") from error
+        yield
+
+
+@contextlib.contextmanager
+def pid_file(path: Path | None) -> Iterator[None]:
+    """Keep this process's id in `path`; Conflict if it names a living process."""
+    if path is None:
+        yield
+        return
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        other = int(path.read_text())
+        if other != os.getpid() and Path(f"/proc/{other}").exists():
+            raise Conflict(
+                f"process with PID {other} is still running: make sure that it is no daemon,"
+                f" or delete {path}"
+            )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic.write(path, f"{os.getpid()}".encode(), durable=False)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,84 @@
+"""Facts of the host that `info` and `version` tell."""
+
+import os
+import platform
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiffin.linux.cgroups.hierarchy import Layout, detect
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What does not change while the daemon runs."""
+
+    name: str
+    kernel: str
+    machine: str
+    """As `uname -m` has it."""
+    system: str
+    """Name and version of the distribution."""
+    system_version: str
+    cpus: int
+    memory_bytes: int
+    cgroup_version: int
+    controllers: frozenset[str]
+    limits: Mapping[str, bool]
+    """Which single limits the kernel offers: `swap`, `cfs`, `oom_kill_disable`, `cgroupns`."""
+
+
+def read_host() -> Host:
+    """Ask the kernel and `/etc/os-release`."""
+    release = _os_release()
+    layout = detect()
+    return Host(
+        name=platform.node(),
+        kernel=platform.release(),
+        machine=platform.machine(),
+        system=release.get("PRETTY_NAME", "Linux"),
+        system_version=release.get("VERSION_ID", ""),
+        cpus=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        cgroup_version=layout.version,
+        controllers=frozenset(layout.controllers if layout.version == 2 else layout.v1),
+        limits=_limits(layout),
+    )
+
+
+def ipv4_forwarding() -> bool:
+    """Tell if the kernel forwards packets now."""
+    try:
+        return Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
+    except OSError:
+        return False
+
+
+def _limits(layout: Layout) -> dict[str, bool]:
+    cgroupns = Path("/proc/self/ns/cgroup").exists()
+    if layout.version == 2:
+        offered = set(layout.controllers)
+        return {"swap": "memory" in offered, "cfs": "cpu" in offered,
+                "oom_kill_disable": False, "cgroupns": cgroupns}  # fmt: skip
+    cpu, memory = (
+        Path(layout.v1.get("cpu", "/nonexistent")),
+        layout.v1.get("memory", "/nonexistent"),
+    )
+    return {
+        "swap": Path(memory, "memory.memsw.limit_in_bytes").exists(),
+        "cfs": (cpu / "cpu.cfs_quota_us").exists(),
+        "oom_kill_disable": Path(memory, "memory.oom_control").exists(),
+        "cgroupns": cgroupns,
+    }
+
+
+def _os_release() -> dict[str, str]:
+    for path in (Path("/etc/os-release"), Path("/usr/lib/os-release")):
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
+        return {name: " ".join(shlex.split(value)) for name, _, value in pairs if name[:1] != "#"}
+    return {}

@@ -1,0 +1,256 @@
+"""The daemon about itself: version, info, events, disk usage."""
+
+import asyncio
+import os
+import platform
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tiffin import __version__
+from tiffin.api.filters import Filters
+from tiffin.api.types.system import (
+    AddressPool,
+    Component,
+    DiskUsage,
+    FirewallInfo,
+    IndexInfo,
+    Platform,
+    Plugins,
+    RegistryServiceConfig,
+    RuntimeInfo,
+    SystemInfo,
+    SystemVersion,
+)
+from tiffin.api.version import MAXIMUM, MINIMUM
+from tiffin.engine.event_filter import accepts
+from tiffin.engine.events import Events, Subscription
+from tiffin.engine.host import Host, ipv4_forwarding
+from tiffin.engine.roots import Roots
+from tiffin.errors import InvalidArgument
+
+DISK_USAGE_TYPES = ("container", "image", "volume", "build-cache")
+_GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many containers there are, by state."""
+
+    running: int = 0
+    paused: int = 0
+    stopped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSettings:
+    """What the daemon was configured with, as far as `info` tells it."""
+
+    id: str
+    roots: Roots
+    storage_driver: str
+    storage_status: Sequence[tuple[str, str]] = ()
+    debug: bool = False
+    labels: Sequence[str] = ()
+    log_driver: str = "json-file"
+    log_drivers: Sequence[str] = ()
+    network_drivers: Sequence[str] = ()
+    volume_drivers: Sequence[str] = ("local",)
+    runtimes: Sequence[str] = ("tiffin",)
+    default_runtime: str = "tiffin"
+    mirrors: Sequence[str] = ()
+    insecure_registries: Sequence[str] = ()
+    address_pools: Sequence[tuple[str, int]] = ()
+    warnings: Sequence[str] = ()
+    no_new_privileges: bool = False
+    seccomp_profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Nouns:
+    """What the other services tell about themselves; each usage is a list of wire values."""
+
+    containers: Callable[[], Counts]
+    images: Callable[[], Awaitable[int]]
+    layers_size: Callable[[], Awaitable[int]]
+    usage: Mapping[str, Callable[[], Awaitable[list[Any]]]] = field(default_factory=dict)
+    """By the words of `DISK_USAGE_TYPES`."""
+
+
+class System:
+    """Answers for the daemon."""
+
+    def __init__(self, settings: SystemSettings, host: Host, events: Events, nouns: Nouns) -> None:
+        self.settings = settings
+        """Replaced when the configuration is reloaded."""
+        self._host = host
+        self._events = events
+        self._nouns = nouns
+
+    def version(self) -> SystemVersion:
+        """Describe what runs here."""
+        architecture = _GO_ARCHITECTURES.get(self._host.machine, self._host.machine)
+        python = f"python{platform.python_version()}"
+        shared = {
+            "ApiVersion": str(MAXIMUM),
+            "Arch": architecture,
+            "BuildTime": "",
+            "Experimental": "false",
+            "GitCommit": "",
+            "GoVersion": python,
+            "KernelVersion": self._host.kernel,
+            "MinAPIVersion": str(MINIMUM),
+            "Os": "linux",
+        }
+        return SystemVersion(
+            platform=Platform(name="Tiffin Engine"),
+            components=[Component(name="Engine", version=__version__, details=shared)],
+            version=__version__,
+            api_version=str(MAXIMUM),
+            min_api_version=str(MINIMUM),
+            go_version=python,
+            arch=architecture,
+            kernel_version=self._host.kernel,
+        )
+
+    async def info(self) -> SystemInfo:
+        """Describe the daemon, its host and what it holds."""
+        host, settings, counts = self._host, self.settings, self._nouns.containers()
+        warnings = [*_missing(host), *settings.warnings]
+        if not ipv4_forwarding():
+            warnings.append("WARNING: IPv4 forwarding is disabled")
+        return SystemInfo(
+            id=settings.id,
+            containers=counts.running + counts.paused + counts.stopped,
+            containers_running=counts.running,
+            containers_paused=counts.paused,
+            containers_stopped=counts.stopped,
+            images=await self._nouns.images(),
+            driver=settings.storage_driver,
+            driver_status=list(settings.storage_status),
+            docker_root_dir=str(settings.roots.data),
+            plugins=Plugins(
+                volume=list(settings.volume_drivers),
+                network=list(settings.network_drivers),
+                log=list(settings.log_drivers),
+            ),
+            memory_limit="memory" in host.controllers,
+            swap_limit=host.limits["swap"],
+            cpu_cfs_period=host.limits["cfs"],
+            cpu_cfs_quota=host.limits["cfs"],
+            cpu_shares="cpu" in host.controllers,
+            cpu_set="cpuset" in host.controllers,
+            pids_limit="pids" in host.controllers,
+            ipv4_forwarding=ipv4_forwarding(),
+            debug=settings.debug,
+            fds=len(os.listdir("/proc/self/fd")) - 1,
+            oom_kill_disable=host.limits["oom_kill_disable"],
+            goroutines=len(asyncio.all_tasks()),
+            system_time=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            logging_driver=settings.log_driver,
+            cgroup_version=str(host.cgroup_version),
+            event_listeners=self._events.listeners,
+            kernel_version=host.kernel,
+            operating_system=host.system,
+            os_version=host.system_version,
+            architecture=host.machine,
+            cpus=host.cpus,
+            memory_bytes=host.memory_bytes,
+            registry_config=_registries(settings),
+            name=host.name,
+            labels=list(settings.labels),
+            server_version=__version__,
+            runtimes={name: RuntimeInfo(path=name) for name in settings.runtimes},
+            default_runtime=settings.default_runtime,
+            security_options=_security(host, settings),
+            default_address_pools=[AddressPool(base=b, size=s) for b, s in settings.address_pools],
+            firewall_backend=FirewallInfo(driver="nftables"),
+            warnings=warnings,
+            http_proxy=_proxy("HTTP_PROXY"),
+            https_proxy=_proxy("HTTPS_PROXY"),
+            no_proxy=os.environ.get("NO_PROXY", "") or os.environ.get("no_proxy", ""),
+        )
+
+    def events(
+        self, filters: Filters, *, since_ns: int | None = None, until_ns: int | None = None
+    ) -> Subscription:
+        """Listen to what happens; InvalidArgument for filters that do not exist."""
+        if since_ns is not None and until_ns is not None and until_ns < since_ns:
+            raise InvalidArgument(
+                f"`since` time ({_seconds(since_ns)}) cannot be after"
+                f" `until` time ({_seconds(until_ns)})"
+            )
+        if since_ns is None and until_ns is not None:
+            # Docker tells the past to whoever names an end.
+            since_ns = 0
+        return self._events.subscribe(
+            since_ns=since_ns, until_ns=until_ns, accepts=lambda event: accepts(event, filters)
+        )
+
+    async def disk_usage(self, types: Collection[str] = ()) -> DiskUsage:
+        """Measure what takes room; only `types` if any are given. InvalidArgument."""
+        for kind in types:
+            if kind not in DISK_USAGE_TYPES:
+                raise InvalidArgument(f"unknown object type: {kind}")
+        found = {
+            kind: await measure()
+            for kind, measure in self._nouns.usage.items()
+            if not types or kind in types
+        }
+        wants_images = not types or "image" in types
+        return DiskUsage(
+            layers_size=await self._nouns.layers_size() if wants_images else 0,
+            images=found.get("image"),
+            containers=found.get("container"),
+            volumes=found.get("volume"),
+            build_cache=found.get("build-cache"),
+        )
+
+
+def _seconds(time_ns: int) -> str:
+    seconds, rest = divmod(time_ns, 10**9)
+    return f"{seconds}.{rest:09d}"
+
+
+def _missing(host: Host) -> list[str]:
+    lacks = [
+        ("memory" not in host.controllers, "memory limit"),
+        (not host.limits["swap"], "swap limit"),
+        (not host.limits["cfs"], "cpu cfs quota"),
+        ("cpu" not in host.controllers, "cpu shares"),
+        ("cpuset" not in host.controllers, "cpuset"),
+        ("pids" not in host.controllers, "pids limit"),
+    ]
+    return [f"WARNING: No {name} support" for absent, name in lacks if absent]
+
+
+def _registries(settings: SystemSettings) -> RegistryServiceConfig:
+    insecure = settings.insecure_registries
+    hosts = [name for name in insecure if "/" not in name]
+    indexes = {name: IndexInfo(name=name, secure=False) for name in hosts}
+    mirrors = [mirror.rstrip("/") + "/" for mirror in settings.mirrors]
+    indexes["docker.io"] = IndexInfo(name="docker.io", mirrors=mirrors, official=True)
+    ranges = [name for name in insecure if "/" in name]
+    return RegistryServiceConfig(
+        insecure_registry_cidrs=[*ranges, "::1/128", "127.0.0.0/8"],
+        index_configs=indexes,
+        mirrors=mirrors,
+    )
+
+
+def _security(host: Host, settings: SystemSettings) -> list[str]:
+    profile = settings.seccomp_profile or "builtin"
+    options = [f"name=seccomp,profile={profile}"]
+    if settings.no_new_privileges:
+        options.append("name=no-new-privileges")
+    if host.limits["cgroupns"]:
+        options.append("name=cgroupns")
+    return options
+
+
+def _proxy(name: str) -> str:
+    value = os.environ.get(name, "") or os.environ.get(name.lower(), "")
+    scheme, separator, rest = value.partition("://")
+    credentials, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}xxxxx:xxxxx@{host}" if at and credentials else value

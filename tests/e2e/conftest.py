@@ -1,0 +1,39 @@
+"""Fixtures of the end-to-end tests: real daemons."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from e2e_daemon import Daemon
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    """One daemon for the tests of a module; at its end nothing may be left."""
+    started = Daemon()
+    try:
+        started.start()
+        yield started
+    finally:
+        started.destroy()
+
+
+@pytest.fixture(scope="module")
+def busybox(daemon: Daemon) -> str:
+    """Name of an image with busybox, in `daemon`."""
+    return daemon.import_busybox()
+
+
+@pytest.fixture
+def make_daemon() -> Iterator[Callable[..., Daemon]]:
+    """Start daemons of a test's own: `make_daemon("--label", "a=b")`."""
+    made: list[Daemon] = []
+
+    def make(*options: str) -> Daemon:
+        started = Daemon(*options)
+        made.append(started)
+        started.start()
+        return started
+
+    yield make
+    for started in made:
+        started.destroy()

@@ -1,0 +1,120 @@
+"""The daemon as such, driven by the real client."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from e2e_daemon import Daemon
+
+pytestmark = pytest.mark.e2e
+
+
+def test_version(daemon: Daemon) -> None:
+    told = json.loads(daemon.docker("version", "--format", "json").stdout)
+    assert told["Server"]["ApiVersion"] == "1.50"
+    assert told["Server"]["MinAPIVersion"] == "1.24"
+    assert told["Server"]["Os"] == "linux"
+    assert told["Server"]["KernelVersion"] == os.uname().release
+
+
+def test_info_tells_the_truth(daemon: Daemon) -> None:
+    told = json.loads(daemon.docker("info", "--format", "json").stdout)
+    assert told["DockerRootDir"] == str(daemon.roots.data)
+    assert told["Architecture"] == os.uname().machine
+    assert told["NCPU"] == len(os.sched_getaffinity(0))
+    assert told["Swarm"]["LocalNodeState"] == "inactive"
+    assert told["LiveRestoreEnabled"]
+    assert told["ID"] == (daemon.roots.data / "engine-id").read_text()
+
+
+def test_old_clients_are_served(daemon: Daemon) -> None:
+    assert daemon.api("GET", "/v1.24/version")[0] == 200
+    status, body = daemon.api("GET", "/v1.99/version")
+    assert status == 400
+    assert "is too new. Maximum supported API version is 1.50" in body["message"]
+
+
+def test_swarm_is_refused_as_docker_refuses_it(daemon: Daemon) -> None:
+    done = daemon.docker("node", "ls", check=False)
+    assert done.returncode == 1
+    assert "This node is not a swarm manager" in done.stderr
+
+
+def test_events_of_the_past_end_by_themselves(daemon: Daemon) -> None:
+    now = int(time.time())
+    daemon.docker("events", "--since", str(now - 1), "--until", str(now))
+
+
+def test_restart_and_kill_keep_the_identity(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon()
+    identity = daemon.docker("info", "--format", "{{.ID}}").stdout
+    daemon.restart()
+    assert daemon.docker("info", "--format", "{{.ID}}").stdout == identity
+    daemon.kill9()
+    assert Path(daemon.socket).exists()
+    daemon.start()
+    assert daemon.docker("info", "--format", "{{.ID}}").stdout == identity
+    assert daemon.stop() == 0
+    assert not Path(daemon.socket).exists()
+
+
+def test_a_second_daemon_on_the_same_roots_is_refused(daemon: Daemon) -> None:
+    done = daemon.run(
+        "tiffind", "--data-root", str(daemon.roots.data), "--exec-root", str(daemon.base / "other"),
+        "-H", f"unix://{daemon.base}/other.sock", check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "another daemon is running" in done.stderr
+
+
+def test_reload_applies_labels(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon()
+    (daemon.base / "daemon.json").write_text('{"labels": ["rack=7"]}')
+    os.kill(daemon.pid, signal.SIGHUP)
+    daemon.wait_until(
+        lambda: "rack=7" in daemon.docker("info", "--format", "{{.Labels}}").stdout, "reloaded"
+    )
+
+
+PASS_SOCKET = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ["LISTEN_PID"], os.environ["LISTEN_FDS"] = str(os.getpid()), "1"
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def test_readiness_is_told_and_a_passed_socket_is_used() -> None:
+    daemon = Daemon()
+    address = str(daemon.base / "notify")
+    try:
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager,
+            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
+        ):
+            manager.bind(address)
+            manager.settimeout(20)
+            listener.bind(daemon.socket)
+            listener.listen()
+            fd = listener.fileno()
+            process = subprocess.Popen(
+                [sys.executable, "-c", PASS_SOCKET, str(fd), *daemon.command("fd://")],
+                pass_fds=[fd],
+                env={**os.environ, "NOTIFY_SOCKET": address},
+            )
+            try:
+                assert manager.recv(100) == b"READY=1"
+                assert "Server" in daemon.docker("version").stdout
+            finally:
+                process.terminate()
+                assert process.wait(20) == 0
+            assert manager.recv(100) == b"STOPPING=1"
+    finally:
+        daemon.take_away()
