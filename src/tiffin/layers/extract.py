@@ -35,7 +35,7 @@ class Extractor:
 
     def __init__(self, root: Root, *, owner: tuple[int, int] | None = None) -> None:
         self.root = root
-        self._owner = owner
+        self.owner = owner
         self._times: dict[str, int] = {}
         self.dropped_xattrs: set[str] = set()
 
@@ -187,8 +187,8 @@ class Extractor:
                 self.dropped_xattrs.add(key)
 
     def _ids(self, entry: Entry) -> tuple[int, int]:
-        if self._owner is not None:
-            return self._owner
+        if self.owner is not None:
+            return self.owner
         if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID):
             raise OSError(errno.EINVAL, f"invalid owner {entry.uid}:{entry.gid}")
         return entry.uid, entry.gid
