@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from e2e_daemon import Daemon
+from tests.e2e.e2e_daemon import Daemon
 
 
 @pytest.fixture(scope="module")

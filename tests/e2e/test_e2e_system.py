@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e_daemon import Daemon
+from tests.e2e.e2e_daemon import Daemon
 
 pytestmark = pytest.mark.e2e
 

@@ -1,5 +1,5 @@
 """Fixtures of the server's tests."""
 
-from server_serving import serve
+from tests.unit.server.server_serving import serve
 
 __all__ = ["serve"]

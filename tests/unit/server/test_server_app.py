@@ -1,9 +1,12 @@
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
+import yarl
 from aiohttp import web
-from server_serving import Serve
+from tests.unit.server.server_serving import Serve
 
 from tiffin import errors
 from tiffin.server.routing import Handler, Route
@@ -49,8 +52,6 @@ async def test_routes_match_with_and_without_version(
     serve: Serve, path: str, name: str | None, version: str
 ) -> None:
     api = await serve(ROUTES)
-    import yarl
-
     async with api.client.get(yarl.URL("http://docker" + path, encoded=True)) as response:
         assert response.status == 200
         assert await response.json() == {"name": name, "version": version}
@@ -192,7 +193,7 @@ async def test_bytes_are_streamed_and_a_late_error_cuts_them(serve: Serve) -> No
         return await stream_bytes(request, iter(good()), "application/x-tar")
 
     async def broken(request: web.Request) -> web.StreamResponse:
-        async def chunks():  # type: ignore[no-untyped-def]
+        async def chunks() -> AsyncIterator[bytes]:
             yield b"x"
             raise errors.DataLoss("digest mismatch")
 
@@ -201,8 +202,6 @@ async def test_bytes_are_streamed_and_a_late_error_cuts_them(serve: Serve) -> No
     api = await serve([Route("GET", "/whole", whole), Route("GET", "/broken", broken)])
     async with api.client.get("/whole") as response:
         assert await response.read() == b"x" * 2_000_000
-    import aiohttp
-
     with pytest.raises(aiohttp.ClientPayloadError):
         async with api.client.get("/broken") as response:
             await response.read()

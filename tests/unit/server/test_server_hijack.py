@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 from aiohttp import web
-from server_serving import served
+from tests.unit.server.server_serving import served
 
 from tiffin.errors import NotFound
 from tiffin.server.app import application, runner
@@ -69,9 +69,12 @@ ROUTES = [
 ]
 
 
-async def exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes, data: bytes
-) -> tuple[bytes, bytes]:
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def exchange(streams: Streams, request: bytes, data: bytes) -> tuple[bytes, bytes]:
+    reader, writer = streams
+
     async def send() -> None:
         writer.write(request)
         for at in range(0, len(data), 1 << 16):
@@ -93,7 +96,7 @@ async def test_input_sent_with_the_request_is_not_lost(
     tmp_path: Path, request_bytes: bytes, size: int
 ) -> None:
     async with served(ROUTES, str(tmp_path / "s")) as api:
-        head, answer = await exchange(*await api.raw(), request_bytes, INPUT[:size])
+        head, answer = await exchange(await api.raw(), request_bytes, INPUT[:size])
     upgraded = b"Upgrade" in request_bytes
     assert head.startswith(b"HTTP/1.1 101 UPGRADED" if upgraded else b"HTTP/1.1 200 OK")
     assert b"Content-Type: application/vnd.docker.raw-stream\r\n" in head
@@ -151,11 +154,11 @@ async def test_an_upload_that_looks_like_a_hijack_is_an_upload(tmp_path: Path) -
 
 async def test_hundreds_of_hijacks_leak_no_descriptor(tmp_path: Path) -> None:
     async with served(ROUTES, str(tmp_path / "s")) as api:
-        await exchange(*await api.raw(), REQUEST, b"x")
+        await exchange(await api.raw(), REQUEST, b"x")
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(20):
             answers = await asyncio.gather(
-                *[exchange(*await api.raw(), REQUEST, b"hello") for _ in range(30)]
+                *[exchange(await api.raw(), REQUEST, b"hello") for _ in range(30)]
             )
             assert {answer for _, answer in answers} == {b"hello<end 5>"}
         async with asyncio.timeout(5):
@@ -270,6 +273,10 @@ class TlsClient:
                 pending = self.outgoing.read()
             self.sock.sendall(pending)
 
+    def say(self, data: bytes) -> None:
+        self.send(data)
+        self.finish()
+
     def finish(self) -> None:
         """Say close_notify and nothing more, as Go's CloseWrite does."""
         with self.lock:
@@ -290,7 +297,7 @@ class TlsClient:
 
 def tls_exchange(server: TlsServer, request: bytes, data: bytes) -> bytes:
     client = TlsClient(server)
-    sender = threading.Thread(target=lambda: (client.send(request + data), client.finish()))
+    sender = threading.Thread(target=client.say, args=(request + data,))
     sender.start()
     answer = client.read()
     sender.join()
