@@ -1,0 +1,1 @@
+"""The operations of a build graph, one per module."""

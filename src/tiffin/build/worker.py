@@ -1,0 +1,56 @@
+"""What operations work with: the stores, the executor, and the settings of one build."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tiffin.build.cancellation import CancellationToken
+from tiffin.build.executor import Executor, RunLimits
+from tiffin.build.fetch import Fetcher
+from tiffin.build.progress import Progress, Silence
+from tiffin.content.store import ContentStore
+from tiffin.images.lease import Lease
+from tiffin.snapshots.snapshotter import Snapshotter
+
+if TYPE_CHECKING:
+    from tiffin.build.cache import BuildCache
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One build's surroundings. `scratch` is a directory of its own that goes with the build."""
+
+    snapshotter: Snapshotter
+    content: ContentStore
+    cache: "BuildCache"
+    executor: Executor
+    fetcher: Fetcher
+    lease: Lease
+    scratch: Path
+    progress: Progress = field(default_factory=Silence)
+    cancellation: CancellationToken = field(default_factory=CancellationToken)
+    limits: RunLimits = field(default_factory=RunLimits)
+    network: str = "default"
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    epoch: int | None = None
+    """SOURCE_DATE_EPOCH: Unix seconds that nothing in the image may be younger than."""
+    explains: bool = False
+
+    def created(self) -> str:
+        """Return the time of a step that ends now, RFC 3339."""
+        return rfc3339(self.now_ns())
+
+    def now_ns(self) -> int:
+        """Return the time that new files get, Unix ns."""
+        return time.time_ns() if self.epoch is None else self.epoch * 10**9
+
+
+def rfc3339(nanoseconds: int) -> str:
+    """Format Unix ns as Go does, in UTC."""
+    seconds, rest = divmod(nanoseconds, 10**9)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    fraction = f".{rest:09d}".rstrip("0").rstrip(".")
+    return f"{text}{fraction}Z"
