@@ -7,8 +7,7 @@ from typing import Any
 from tiffin import __version__
 from tiffin.cli.command import Command, Context
 from tiffin.cli.flags import Values, string
-from tiffin.cli.table import to_json
-from tiffin.cli.template import Template
+from tiffin.cli.template import Template, to_json
 from tiffin.client.api import NEWEST, ApiError
 from tiffin.client.http import ConnectFailed
 

@@ -8,8 +8,10 @@ from tiffin.cli.parse_env import key_values, labels
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Create and print the name."""
     if arguments and values["name"]:
-        raise CommandFailed("conflicting options: cannot specify a volume name through both --name and as a "
-                            "positional arg")  # fmt: skip
+        raise CommandFailed(
+            "conflicting options: cannot specify a volume name through both --name and as a positional "
+            "arg"
+        )
     body = {
         "Name": arguments[0] if arguments else values["name"],
         "Driver": values["driver"],
