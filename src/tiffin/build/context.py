@@ -8,7 +8,7 @@ import os
 import posixpath
 import stat
 
-from tiffin.build.dockerignore import Ignore, parse_ignore
+from tiffin.spec.dockerignore import Ignore, parse_ignore
 from tiffin.build.selection import keeps
 from tiffin.build.tree import walk
 from tiffin.errors import InvalidArgument, NotFound

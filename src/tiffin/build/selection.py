@@ -10,9 +10,9 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tiffin.build.dockerignore import Ignore, from_patterns
+from tiffin.spec.dockerignore import Ignore, from_patterns
 from tiffin.build.key import Parts
-from tiffin.build.patterns import compile_pattern, has_magic
+from tiffin.spec.patterns import compile_pattern, has_magic
 from tiffin.build.tree import Accepts, Node, walk
 from tiffin.errors import NotFound
 from tiffin.fs import xattrs

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tiffin.build.patterns import compile_pattern
+from tiffin.spec.patterns import compile_pattern
 from tiffin.errors import InvalidArgument
 
 
