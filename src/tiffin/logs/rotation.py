@@ -74,21 +74,22 @@ class RotatingFile:
             for suffix in (".gz", ""):
                 with suppress(FileNotFoundError):
                     self._shift(number, suffix)
-        os.rename(self._path, f"{self._path}.1")
+        rotated = Path(f"{self._path}.1")
+        self._path.rename(rotated)
         os.close(self._fd)
         self._fd = self._open(os.O_TRUNC)
         self._size = 0
         if self._compress:
             self._compressor = os.fork()
             if not self._compressor:
-                _compress(f"{self._path}.1")
+                _compress(rotated)
 
     def _shift(self, number: int, suffix: str) -> None:
-        source = f"{self._path}.{number}{suffix}"
+        source = Path(f"{self._path}.{number}{suffix}")
         if number == self._max_files - 1:
-            os.unlink(source)
+            source.unlink()
         else:
-            os.rename(source, f"{self._path}.{number + 1}{suffix}")
+            source.rename(f"{self._path}.{number + 1}{suffix}")
 
     def _finish_compression(self) -> None:
         if self._compressor:
@@ -96,14 +97,15 @@ class RotatingFile:
             self._compressor = 0
 
 
-def _compress(path: str) -> None:
+def _compress(path: Path) -> None:
     """Replace `path` by `path.gz` and end this process."""
     code = 1
+    unfinished = Path(f"{path}.tmp")
     try:
-        with open(path, "rb") as source, gzip.open(f"{path}.tmp", "wb", compresslevel=1) as target:
+        with path.open("rb") as source, gzip.open(unfinished, "wb", compresslevel=1) as target:
             shutil.copyfileobj(source, target, 1 << 18)
-        os.rename(f"{path}.tmp", f"{path}.gz")
-        os.unlink(path)
+        unfinished.rename(f"{path}.gz")
+        path.unlink()
         code = 0
     finally:
         os._exit(code)

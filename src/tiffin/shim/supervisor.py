@@ -1,0 +1,478 @@
+"""The shim: it makes one task, owns its streams, log and exit status, and outlives the daemon.
+
+Phases: nothing → created → running → exited, or → gone if it never ran. Where the last channel of a
+daemon closes before `running`, the task is taken back; after that the shim goes on alone until the
+task has ended, its record is written, and its clients have all their output.
+"""
+
+import os
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, TiffinError
+from tiffin.logs import select as log_select
+from tiffin.logs.driver import LogDriver
+from tiffin.runtime.runtime import CreateOptions, JsonObject, Process, Runtime, Stdio, Task
+from tiffin.shim import protocol, state
+from tiffin.shim.channel import Channel
+from tiffin.shim.client import Client
+from tiffin.shim.dns import Resolver
+from tiffin.shim.forward import TcpForward, UdpForward, open_forward
+from tiffin.shim.loop import READ, Loop
+from tiffin.shim.protocol import ClientOptions, Message, close_all
+from tiffin.shim.state import ExitRecord, TaskState
+from tiffin.shim.streams import Buffer, Log
+from tiffin.shim.supervised import Supervised, Wiring
+
+MAIN_DRAIN_S = 0.5
+"""Once no process of the container is left, its pipes end at once, unless it gave them away."""
+EXEC_DRAIN_S = 2.0
+"""As Docker waits for the output of an exec whose children keep it open."""
+
+GONE = "gone"
+
+Reply = tuple[JsonObject, Sequence[int]]
+
+
+class Supervisor:
+    """Handles the messages of daemons and the events of one task, until it stops the loop."""
+
+    def __init__(self, loop: Loop, runtime: Runtime) -> None:
+        self._loop = loop
+        self._runtime = runtime
+        self._buffer = Buffer(loop)
+        self._channels: list[Channel] = []
+        self._clients: list[Client] = []
+        self._forwards: list[TcpForward | UdpForward] = []
+        self._executions: dict[str, Supervised] = {}
+        self._deletions: list[tuple[Channel, int]] = []
+        self._warnings: list[str] = []
+        self._directory = self._spill_directory = "/"
+        self._phase = ""
+        self._started_ns = 0
+        self._oom_killed = False
+        self._network_is_open = False
+        self._error = ""
+        self._exit: ExitRecord | None = None
+        self._task: Task | None = None
+        self._main: Supervised | None = None
+        self._log: Log | None = None
+        self._resolver: Resolver | None = None
+        self._listener: socket.socket | None = None
+        self._handlers: dict[type[Any], Callable[[Any, list[int]], Reply]] = {
+            protocol.Start: self._start,
+            protocol.Attach: self._attach,
+            protocol.Exec: self._exec,
+            protocol.Kill: self._kill,
+            protocol.Resize: self._resize,
+            protocol.Pause: self._pause,
+            protocol.Resume: self._resume,
+            protocol.Update: self._update,
+            protocol.Stats: self._stats,
+            protocol.Network: lambda _request, _fds: self._network(),
+            protocol.Hello: lambda _request, _fds: self._hello(),
+        }
+
+    def adopt(self, connection: socket.socket) -> None:
+        """Serve one more daemon."""
+        self._channels.append(Channel(self._loop, connection, self._on_message, self._on_closed))
+
+    # Messages
+
+    def _on_message(self, channel: Channel, message: Message, fds: list[int]) -> None:
+        if isinstance(message, protocol.Bye):
+            close_all(fds)
+            channel.close()
+            return
+        seq: int = getattr(message, "seq", 0)
+        try:
+            if isinstance(message, protocol.Create):
+                result, reply_fds = self._create(channel, message, fds)
+            elif isinstance(message, protocol.Delete):
+                if not self._delete(channel, message):
+                    return
+                result, reply_fds = {}, ()
+            elif type(message) in self._handlers:
+                result, reply_fds = self._handlers[type(message)](message, fds)
+            else:
+                raise InvalidArgument(f"unexpected message {type(message).__name__}")
+        except TiffinError as error:
+            channel.send(protocol.Failed(seq, type(error).__name__, str(error)))
+        except OSError as error:
+            channel.send(protocol.Failed(seq, FailedPrecondition.__name__, _describe(error)))
+        except Exception as error:  # noqa: BLE001  # a bug must not take the container down
+            self._note_fault(traceback.format_exc())
+            text = f"internal error of the shim: {error!r}"
+            channel.send(protocol.Failed(seq, FailedPrecondition.__name__, text))
+        else:
+            channel.send(protocol.Done(seq, result), reply_fds)
+            if isinstance(message, protocol.Hello) and self._exit is not None:
+                channel.send(_exited(self._exit))
+        finally:
+            close_all(fds)
+            self._check_done()
+
+    def _on_closed(self, channel: Channel) -> None:
+        self._channels.remove(channel)
+        self._deletions = [entry for entry in self._deletions if entry[0] is not channel]
+        if not self._channels and self._phase in ("", state.CREATED):
+            self._take_back()
+        self._check_done()
+
+    def _broadcast(self, message: Message) -> None:
+        for channel in tuple(self._channels):
+            channel.send(message)
+
+    # Creation
+
+    def _create(self, channel: Channel, request: protocol.Create, fds: list[int]) -> Reply:
+        if self._phase:
+            raise Conflict("the shim has made its task already")
+        self._directory = self._spill_directory = request.bundle
+        try:
+            self._listener = state.listen(request.bundle)
+            self._loop.add(self._listener.fileno(), READ, self._on_connection)
+            self._log = Log(_open_log(request), time.time_ns)
+            if os.path.isdir(request.log_path):
+                self._spill_directory = request.log_path
+            self._main = Supervised(
+                self._loop,
+                self._buffer,
+                Wiring(
+                    stdin=request.open_stdin,
+                    stdout=True,
+                    stderr=True,
+                    stdin_once=request.stdin_once,
+                    terminal=request.terminal,
+                    rows=request.rows,
+                    columns=request.columns,
+                ),
+                lambda stdio: self._make_task(channel, request, stdio),
+                log=self._log.write if request.log_driver != "none" else None,
+                drain_s=MAIN_DRAIN_S,
+                on_exit=self._on_main_exit,
+                on_ended=self._on_main_ended,
+            )
+            self._serve_dns(request)
+            self._phase = state.CREATED
+            self._write_state()
+            for options in request.clients:
+                self._main.add(self._client(options, fds, self._main.remove))
+        except BaseException:
+            self._take_back()
+            raise
+        pid = self._main.pid
+        if self._task is None or self._task.network is None:
+            return {"pid": pid, "warnings": self._warnings}, ()
+        result, network_fds = self._network()
+        return {"pid": pid, "warnings": self._warnings, **result}, network_fds
+
+    def _make_task(self, channel: Channel, request: protocol.Create, stdio: Stdio) -> Process:
+        def explain(line: str) -> None:
+            channel.send(protocol.Explained(line))
+
+        def warn(line: str) -> None:
+            self._warnings.append(line)
+            self._broadcast(protocol.Warned(line))
+
+        options = CreateOptions(
+            network_sockets=request.new_network,
+            dns_sockets=request.new_network and request.dns_names is not None,
+            init_process=request.init_process,
+            explain=explain if request.explain else None,
+            warn=warn,
+        )
+        self._task = self._runtime.create(request.id, Path(request.bundle), stdio, options)
+        self._network_is_open = self._task.network is not None
+        return self._task.init
+
+    def _serve_dns(self, request: protocol.Create) -> None:
+        network = self._task.network if self._task is not None else None
+        if network is None or request.dns_names is None or network.dns_udp < 0:
+            return
+        self._resolver = Resolver(
+            self._loop, network.dns_udp, network.dns_tcp, request.dns_names, request.dns_upstreams
+        )
+
+    def _start(self, request: protocol.Start, fds: list[int]) -> Reply:
+        if self._phase != state.CREATED or self._task is None or self._main is None:
+            raise Conflict("the task is not in the state to be started")
+        try:
+            for options in request.forwards:
+                fd = fds.pop(0)
+                self._forwards.append(
+                    open_forward(
+                        self._loop, fd, options.protocol, options.target_ip, options.target_port
+                    )
+                )
+            self._task.start()
+        except BaseException:
+            self._take_back()
+            raise
+        self._phase = state.RUNNING
+        self._started_ns = time.time_ns()
+        self._write_state()
+        self._main.watch()
+        return {"started_ns": self._started_ns}, ()
+
+    def _take_back(self) -> None:
+        """Remove a task that never ran."""
+        if self._phase == GONE:
+            return
+        self._phase = GONE
+        if self._task is not None:
+            self._quietly(self._task.delete)
+        if self._main is not None:
+            self._main.abandon()
+        self._close_network()
+        if self._log is not None:
+            self._log.close()
+        if self._listener is not None:
+            self._loop.remove(self._listener.fileno())
+            self._listener.close()
+
+    # A running task
+
+    def _running_task(self) -> Task:
+        if self._task is None or self._phase not in (state.CREATED, state.RUNNING):
+            raise Conflict("the task is not running")
+        return self._task
+
+    def _client(
+        self, options: ClientOptions, fds: list[int], remove: Callable[[Client], None]
+    ) -> Client:
+        def on_gone(client: Client) -> None:
+            remove(client)
+            self._broadcast(protocol.Detached(client.id))
+
+        client = Client(
+            self._loop,
+            options,
+            fds.pop(0),
+            self._spill_directory,
+            on_gone=on_gone,
+            on_closed=self._on_client_closed,
+        )
+        self._clients.append(client)
+        return client
+
+    def _on_client_closed(self, client: Client) -> None:
+        self._clients.remove(client)
+        self._check_done()
+
+    def _attach(self, request: protocol.Attach, fds: list[int]) -> Reply:
+        self._running_task()
+        assert self._main is not None
+        self._main.add(self._client(request.client, fds, self._main.remove))
+        return {}, ()
+
+    def _exec(self, request: protocol.Exec, fds: list[int]) -> Reply:
+        task = self._running_task()
+        wants = request.client
+        execution = Supervised(
+            self._loop,
+            self._buffer,
+            Wiring(
+                stdin=wants is not None and wants.stdin,
+                stdout=wants is not None and wants.stdout,
+                stderr=wants is not None and wants.stderr,
+                stdin_once=True,
+                terminal=request.terminal,
+                rows=request.rows,
+                columns=request.columns,
+            ),
+            lambda stdio: task.exec(request.process, stdio),
+            log=None,
+            drain_s=EXEC_DRAIN_S,
+            on_exit=lambda _code: None,
+            on_ended=lambda code: self._on_exec_ended(request.id, code),
+        )
+        self._executions[request.id] = execution
+        execution.watch()
+        if wants is not None:
+            execution.add(self._client(wants, fds, execution.remove))
+        return {"pid": execution.pid}, ()
+
+    def _on_exec_ended(self, exec_id: str, code: int) -> None:
+        self._executions.pop(exec_id, None)
+        self._broadcast(protocol.ExecExited(exec_id, code))
+        self._check_done()
+
+    def _process(self, exec_id: str) -> Supervised:
+        self._running_task()
+        found = self._executions.get(exec_id) if exec_id else self._main
+        if found is None:
+            raise NotFound(f"No such exec instance: {exec_id}")
+        return found
+
+    def _kill(self, request: protocol.Kill, _fds: list[int]) -> Reply:
+        if request.exec:
+            self._process(request.exec).signal(request.signal)
+        else:
+            self._running_task().kill(request.signal, every=request.every)
+        return {}, ()
+
+    def _resize(self, request: protocol.Resize, _fds: list[int]) -> Reply:
+        self._process(request.exec).resize(request.rows, request.columns)
+        return {}, ()
+
+    def _pause(self, _request: protocol.Pause, _fds: list[int]) -> Reply:
+        self._running_task().pause()
+        return {}, ()
+
+    def _resume(self, _request: protocol.Resume, _fds: list[int]) -> Reply:
+        self._running_task().resume()
+        return {}, ()
+
+    def _update(self, request: protocol.Update, _fds: list[int]) -> Reply:
+        self._running_task().update(request.resources)
+        return {}, ()
+
+    def _stats(self, _request: protocol.Stats, _fds: list[int]) -> Reply:
+        return self._running_task().stats(), ()
+
+    def _network(self) -> Reply:
+        network = self._running_task().network
+        if network is None or not self._network_is_open:
+            return {}, ()
+        ports: JsonObject = {}
+        if self._resolver is not None:
+            ports = {
+                "dns_udp_port": self._resolver.udp_port,
+                "dns_tcp_port": self._resolver.tcp_port,
+            }
+        return ports, (network.netns, network.rtnetlink, network.nfnetlink)
+
+    def _hello(self) -> Reply:
+        return {
+            "phase": self._phase,
+            "pid": self._main.pid if self._main is not None else 0,
+            "started_ns": self._started_ns,
+            "warnings": self._warnings,
+            "execs": {name: execution.pid for name, execution in self._executions.items()},
+        }, ()
+
+    def _delete(self, channel: Channel, request: protocol.Delete) -> bool:
+        """Kill the task; whether that is done already (else the answer comes later)."""
+        if self._phase == state.RUNNING and self._task is not None:
+            self._deletions.append((channel, request.seq))
+            self._task.kill(signal.SIGKILL, every=True)
+            return False
+        if self._phase in ("", state.CREATED):
+            self._take_back()
+        return True
+
+    # The end
+
+    def _on_main_exit(self, code: int) -> None:
+        assert self._task is not None
+        if code:
+            self._quietly(self._note_oom)
+        self._quietly(self._task.delete)
+        for execution in tuple(self._executions.values()):
+            execution.check_exit()
+        self._close_network()
+
+    def _note_oom(self) -> None:
+        assert self._task is not None
+        self._oom_killed = self._task.stats().get("memory", {}).get("oom_kills", 0) > 0
+
+    def _on_main_ended(self, code: int) -> None:
+        self._phase = state.EXITED
+        assert self._log is not None
+        self._log.close()
+        self._error = self._error or self._log.error
+        self._exit = ExitRecord(code, time.time_ns(), self._oom_killed, self._error)
+        self._quietly(self._write_exit)
+        for channel, seq in self._deletions:
+            channel.send(protocol.Done(seq))
+        self._deletions = []
+        self._broadcast(_exited(self._exit))
+        self._check_done()
+
+    def _write_exit(self) -> None:
+        assert self._exit is not None
+        state.write_exit(self._directory, self._exit)
+
+    def _close_network(self) -> None:
+        for forward in self._forwards:
+            forward.close()
+        self._forwards = []
+        network = self._task.network if self._task is not None else None
+        if network is not None and self._network_is_open:
+            self._network_is_open = False
+            if self._resolver is None:
+                close_all((network.dns_udp, network.dns_tcp))
+            close_all((network.netns, network.rtnetlink, network.nfnetlink))
+        if self._resolver is not None:
+            self._resolver.close()
+            self._resolver = None
+
+    def _check_done(self) -> None:
+        is_over = self._phase in (state.EXITED, GONE)
+        if is_over and not (self._channels or self._clients or self._executions):
+            self._loop.stop()
+
+    # The task directory
+
+    def _on_connection(self, _events: int) -> None:
+        assert self._listener is not None
+        try:
+            connection, _address = self._listener.accept()
+        except OSError:
+            return
+        self.adopt(connection)
+
+    def _write_state(self) -> None:
+        assert self._main is not None
+        pid = self._main.pid
+        record = TaskState(pid, state.start_time(pid), self._phase, self._started_ns)
+        state.write_state(self._directory, record)
+
+    def _quietly(self, step: Callable[[], object]) -> None:
+        """Do a step of the end, which has to go on if it fails; the fault is noted."""
+        try:
+            step()
+        except (OSError, TiffinError):
+            text = traceback.format_exc()
+            self._error = self._error or text.strip().rpartition("\n")[2]
+            self._note_fault(text)
+
+    def _note_fault(self, text: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        try:
+            fd = os.open(os.path.join(self._directory, state.FAULTS), flags, 0o600)
+        except OSError:
+            return  # the directory is gone: nobody is left to tell
+        try:
+            os.write(fd, text.encode(errors="replace"))
+        finally:
+            os.close(fd)
+
+
+def _exited(record: ExitRecord) -> protocol.Exited:
+    return protocol.Exited(**asdict(record))
+
+
+def _describe(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
+def _open_log(request: protocol.Create) -> LogDriver:
+    try:
+        return log_select.writer(
+            request.log_driver,
+            Path(request.log_path),
+            request.log_options,
+            request.log_attributes,
+        )
+    except OSError as error:
+        raise FailedPrecondition(
+            f"failed to initialize logging driver: {_describe(error)}"
+        ) from error
