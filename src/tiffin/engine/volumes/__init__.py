@@ -1,0 +1,1 @@
+"""Use-cases of volumes: created, listed, used by containers, filled, removed, pruned."""
