@@ -31,21 +31,25 @@ def has_ended(pidfd: int, timeout_s: float = 0.0) -> bool:
 
 
 def reap(pidfd: int) -> Ended | None:
-    """Collect a child that has ended, or return None while it runs; ChildProcessError if no child."""
-    result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG | _WALL)
+    """Collect a child that has ended; None while it runs. ChildProcessError if it is no child."""
+    return _collect(pidfd, os.WNOHANG)
+
+
+def wait(pidfd: int) -> Ended:
+    """Wait for a child and collect it; ChildProcessError if it is no child."""
+    ended = None
+    while ended is None:
+        ended = _collect(pidfd, 0)
+    return ended
+
+
+def _collect(pidfd: int, flags: int) -> Ended | None:
+    result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | _WALL | flags)
     if result is None:
         return None
     if result.si_code == os.CLD_EXITED:
         return Ended(result.si_status)
     return Ended(0, result.si_status)
-
-
-def wait(pidfd: int) -> Ended:
-    """Wait for a child and collect it."""
-    has_ended(pidfd, 365 * 86400.0)
-    ended = reap(pidfd)
-    assert ended is not None
-    return ended
 
 
 def send_signal(pidfd: int, number: int) -> bool:

@@ -1,7 +1,8 @@
 """Control groups v1: one directory per controller (Documentation/admin-guide/cgroup-v1).
 
-Controllers that cost time and that nobody asked for (cpu, cpuset, …) get no directory until a limit
-needs them; accounting, device access, the freezer and the process limit always have one.
+Controllers that nobody asked for (hugetlb, net_cls, …) get no directory until a limit needs them.
+Those that programs look for to size themselves (the JVM wants all of cpu, cpuset, cpuacct and
+memory) always have one.
 """
 
 import errno
@@ -26,7 +27,7 @@ from tiffin.linux.cgroups.group import (
 )
 from tiffin.linux.cgroups.hierarchy import Layout
 
-ALWAYS = ("devices", "memory", "cpuacct", "pids", "freezer", "blkio")
+ALWAYS = ("devices", "memory", "cpu", "cpuacct", "cpuset", "pids", "freezer", "blkio")
 _THROTTLES = {
     "throttleReadBpsDevice": "blkio.throttle.read_bps_device",
     "throttleWriteBpsDevice": "blkio.throttle.write_bps_device",
@@ -277,15 +278,20 @@ class GroupV1:
 
     def _make(self, controller: str) -> None:
         place = self._mounts[controller]
-        make_directory(place, self.path)
-        if controller == "cpuset":
-            # A new cpuset is empty, and nobody can join an empty one.
-            path = place
-            for part in self.path.strip("/").split("/"):
-                parent, path = path, f"{path}/{part}"
-                for name in ("cpuset.cpus", "cpuset.mems"):
-                    if not read(f"{path}/{name}").strip():
-                        write(f"{path}/{name}", read(f"{parent}/{name}"))
+        made = make_directory(place, self.path)
+        if controller == "cpuset" and not read(f"{made}/cpuset.cpus").strip():
+            self._fill_cpusets(place)
+
+    def _fill_cpusets(self, place: str) -> None:
+        # A new cpuset is empty, and nobody can join an empty one; children of a filled and marked
+        # one are born filled.
+        path = place
+        for part in self.path.strip("/").split("/"):
+            parent, path = path, f"{path}/{part}"
+            for name in ("cpuset.cpus", "cpuset.mems"):
+                if not read(f"{path}/{name}").strip():
+                    write(f"{path}/{name}", read(f"{parent}/{name}"))
+            write(f"{path}/cgroup.clone_children", "1")
 
     def _move_into(self, directory: str) -> None:
         for pid in self.pids():

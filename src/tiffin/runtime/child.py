@@ -1,0 +1,222 @@
+"""The child's side of the handshake: from the clone to the user's program.
+
+Runs in a fork of a single-threaded process and never returns from `run`: it executes the program
+or reports an error and ends. Nothing of the parent is used but values.
+"""
+
+import fcntl
+import gc
+import os
+import socket
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+from tiffin.linux import syscalls
+from tiffin.linux.mount_api import AT_FDCWD
+from tiffin.runtime import init
+from tiffin.runtime.config import ProcessConfig
+from tiffin.runtime.executable import NotExecutable, find, home_of, lowered
+from tiffin.runtime.handshake import Channel, Kind
+from tiffin.runtime.mount_operations import open_terminal
+from tiffin.runtime.operation import Failed, Operation, Place, Report, execute_all
+from tiffin.runtime.plan import Plan
+from tiffin.runtime.process_operations import ResetSignals
+from tiffin.runtime.runtime import Stdio
+
+DNS_ADDRESS = "127.0.0.11"
+EXEC_FAILED = 255
+"""Exit code of a program that was found but that the kernel refused to execute."""
+
+_NETLINK_ROUTE = 0
+_NETLINK_NETFILTER = 12
+_LONGEST_PASSWD = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ChildOptions:
+    """What this child does apart from its plan."""
+
+    network_sockets: bool = False
+    dns_sockets: bool = False
+    init_process: bool = False
+    explain: bool = False
+    mapped: bool = False
+    """Wait until the parent has mapped the ids of the new user namespace."""
+    gated: bool = True
+    """Wait for START before the program."""
+    keep: tuple[int, ...] = ()
+    """Descriptors that the plan names."""
+    enter: Callable[[], None] | None = None
+    """Joins the running container; called after the plan's `enter`."""
+
+
+def run(
+    plan: Plan, process: ProcessConfig, channel: Channel, stdio: Stdio, options: ChildOptions
+) -> NoReturn:
+    """Become the process; never returns."""
+    try:
+        _Child(plan, process, channel, stdio, options).run()
+    except (Failed, NotExecutable) as error:
+        _report(channel, str(error))
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        _report(channel, f"{lowered(error)}{where}")
+    except BaseException as error:  # noqa: BLE001 - the child must not go on in the parent's code
+        _report(channel, f"{type(error).__name__}: {error}")
+    finally:
+        os._exit(1)
+
+
+def _report(channel: Channel, text: str) -> None:
+    with suppress(OSError):
+        channel.send(Kind.ERROR, text)
+
+
+class _Child:
+    def __init__(
+        self,
+        plan: Plan,
+        process: ProcessConfig,
+        channel: Channel,
+        stdio: Stdio,
+        options: ChildOptions,
+    ) -> None:
+        self._plan = plan
+        self._process = process
+        self._channel = channel
+        self._stdio = stdio
+        self._options = options
+        self._explain: Report | None = None
+        if options.explain:
+            self._explain = lambda text: channel.send(Kind.STEP, text)
+
+    def run(self) -> None:
+        gc.disable()
+        # Until the program is executed, nobody in the container may look into this process.
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        self._take_descriptors()
+        place = Place(lambda text: self._channel.send(Kind.WARNING, text))
+        ResetSignals().execute(place)
+        os.umask(0)
+        if self._options.init_process:
+            init.forget_origin()
+        if self._options.mapped:
+            self._await(Kind.MAPPED)
+        self._do(self._plan.enter, place)
+        if self._options.enter is not None:
+            self._options.enter()
+            place.set_root(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+        if self._options.network_sockets:
+            self._hand_out_network()
+        self._do(self._plan.build, place)
+        console = self._take_terminal(place) if self._process.terminal else -1
+        self._do(self._plan.pivot, place)
+        env = self._environment()
+        self._do(self._plan.become, place)
+        path = find(self._process.args[0], env)
+        self._channel.send(Kind.READY, "", () if console < 0 else (console,))
+        if console >= 0:
+            os.close(console)
+        if self._options.gated:
+            self._await(Kind.START)
+        self._do(self._plan.last, place)
+        if self._options.init_process:
+            init.supervise(lambda: self._execute(path, env), terminal=self._process.terminal)
+        self._execute(path, env)
+
+    def _do(self, operations: Sequence[Operation], place: Place) -> None:
+        execute_all(operations, place, self._explain)
+
+    def _await(self, kind: Kind) -> None:
+        message = self._channel.receive()
+        if message.kind is not kind:
+            os._exit(1)  # the parent is gone or gave up
+
+    def _take_descriptors(self) -> None:
+        """Put stdio in place and close everything else that was inherited."""
+        wanted = (self._stdio.stdin, self._stdio.stdout, self._stdio.stderr)
+        keep = sorted({self._channel.fileno(), *self._options.keep})
+        floor = max(*keep, 2) + 1
+        high = []
+        for fd in wanted:
+            source = fd if fd >= 0 and not self._process.terminal else _null()
+            high.append(fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, floor))
+        for number, fd in enumerate(high):
+            os.dup2(fd, number, inheritable=True)
+        start = 3
+        for fd in keep:
+            if start < fd:
+                syscalls.close_range(start, fd - 1)
+            start = fd + 1
+        syscalls.close_range(start)
+
+    def _take_terminal(self, place: Place) -> int:
+        rows = self._stdio.rows or self._process.rows
+        columns = self._stdio.columns or self._process.columns
+        master, slave = open_terminal(place, rows, columns)
+        for number in range(3):
+            os.dup2(slave, number, inheritable=True)
+        os.close(slave)
+        return master
+
+    def _hand_out_network(self) -> None:
+        flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+        sockets = [
+            socket.socket(socket.AF_NETLINK, flags, family)
+            for family in (_NETLINK_ROUTE, _NETLINK_NETFILTER)
+        ]
+        if self._options.dns_sockets:
+            sockets += _dns_sockets()
+        netns = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._channel.send(Kind.NETWORK, "", [netns, *(item.fileno() for item in sockets)])
+        for item in sockets:
+            item.close()
+        os.close(netns)
+
+    def _environment(self) -> list[str]:
+        env = list(self._process.env)
+        if not any(item.startswith("HOME=") for item in env):
+            env.append(f"HOME={home_of(self._process.user.uid, _passwd())}")
+        return env
+
+    def _execute(self, path: str, env: list[str]) -> NoReturn:
+        # The channel goes with the rest: its end is what tells the parent of success.
+        syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
+        try:
+            syscalls.execveat(AT_FDCWD, path, list(self._process.args), env)
+        except OSError as error:
+            # The container has started, so to say: what fails from here on is its own output.
+            os.write(2, os.fsencode(f"exec {path}: {lowered(error)}\n"))
+        os._exit(EXEC_FAILED)
+
+
+def _null() -> int:
+    return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+
+
+def _dns_sockets() -> list[socket.socket]:
+    sockets = []
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        server = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC)
+        server.bind((DNS_ADDRESS, 0))
+        if kind == socket.SOCK_STREAM:
+            server.listen(64)
+        sockets.append(server)
+    return sockets
+
+
+def _passwd() -> str:
+    """Return the container's /etc/passwd, "" if there is no regular file of that name."""
+    try:
+        fd = os.open("/etc/passwd", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return ""
+        return os.read(fd, _LONGEST_PASSWD).decode(errors="replace")
+    finally:
+        os.close(fd)

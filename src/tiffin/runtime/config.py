@@ -1,0 +1,314 @@
+"""An OCI runtime `config.json` as frozen values (runtime-spec: config.md, config-linux.md).
+
+Lenient about what is unknown or absent, strict about types: InvalidArgument names the member.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tiffin.errors import InvalidArgument
+from tiffin.linux.namespaces import KINDS
+from tiffin.linux.rlimits import Rlimit
+from tiffin.spec.mount import Mount
+
+JsonObject = dict[str, Any]
+
+ROOTFS_ANNOTATION = "org.tiffin.rootfs"
+"""JSON list of {fstype, source, options, target}: what is mounted at the root, inside the mount
+namespace only, so that the host never sees it."""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """`process.user`; `umask` is None for the default."""
+
+    uid: int = 0
+    gid: int = 0
+    additional_gids: tuple[int, ...] = ()
+    umask: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """`process.capabilities`: names of each set."""
+
+    bounding: tuple[str, ...] = ()
+    effective: tuple[str, ...] = ()
+    permitted: tuple[str, ...] = ()
+    inheritable: tuple[str, ...] = ()
+    ambient: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessConfig:
+    """`process`: the program and what it may."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    terminal: bool = False
+    rows: int = 0
+    columns: int = 0
+    user: User = User()
+    capabilities: Capabilities = Capabilities()
+    rlimits: tuple[Rlimit, ...] = ()
+    no_new_privileges: bool = False
+    oom_score_adj: int | None = None
+    apparmor_profile: str = ""
+    selinux_label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """One of `linux.namespaces`: a new one, or with `path` an existing one to join."""
+
+    kind: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IdMapping:
+    """`size` ids from `container` on are those of the host from `host` on."""
+
+    container: int
+    host: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One of `linux.devices`; `kind` is b, c, u or p."""
+
+    path: str
+    kind: str
+    major: int = 0
+    minor: int = 0
+    mode: int = 0o666
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A bundle's configuration. `root` is absolute; `cgroups_path` "" is for the runtime to pick."""
+
+    root: str
+    process: ProcessConfig
+    root_readonly: bool = False
+    rootfs: tuple[Mount, ...] = ()
+    hostname: str = ""
+    domainname: str = ""
+    mounts: tuple[Mount, ...] = ()
+    """`target` is the absolute path in the container."""
+    namespaces: tuple[Namespace, ...] = ()
+    uid_mappings: tuple[IdMapping, ...] = ()
+    gid_mappings: tuple[IdMapping, ...] = ()
+    devices: tuple[Device, ...] = ()
+    cgroups_path: str = ""
+    resources: JsonObject | None = None
+    sysctl: tuple[tuple[str, str], ...] = ()
+    seccomp: JsonObject | None = None
+    masked_paths: tuple[str, ...] = ()
+    readonly_paths: tuple[str, ...] = ()
+    root_propagation: str = ""
+
+    def namespace(self, kind: str) -> Namespace | None:
+        """Return the namespace of that OCI word, None if the host's is to be shared."""
+        return next((item for item in self.namespaces if item.kind == kind), None)
+
+    def has_new(self, kind: str) -> bool:
+        """Tell whether a new namespace of that kind is to be made."""
+        found = self.namespace(kind)
+        return found is not None and not found.path
+
+
+def parse(document: JsonObject, bundle: Path) -> Config:
+    """Read a decoded `config.json`; InvalidArgument."""
+    top = _Reader(document, "config.json")
+    linux, root = top.section("linux"), top.section("root")
+    process = top.section("process")
+    if not process.value:
+        raise InvalidArgument("config.json: process must be given")
+    return Config(
+        root=str(bundle / root.text("path", "rootfs")),
+        root_readonly=root.flag("readonly"),
+        rootfs=_rootfs(top.section("annotations")),
+        process=parse_process(process.value),
+        hostname=top.text("hostname"),
+        domainname=top.text("domainname"),
+        mounts=tuple(_mount(item) for item in top.sections("mounts")),
+        namespaces=tuple(_namespace(item) for item in linux.sections("namespaces")),
+        uid_mappings=_mappings(linux, "uidMappings"),
+        gid_mappings=_mappings(linux, "gidMappings"),
+        devices=tuple(_device(item) for item in linux.sections("devices")),
+        cgroups_path=linux.text("cgroupsPath"),
+        resources=linux.section("resources").value or None,
+        sysctl=tuple(linux.section("sysctl").strings_by_name().items()),
+        seccomp=linux.section("seccomp").value or None,
+        masked_paths=linux.strings("maskedPaths"),
+        readonly_paths=linux.strings("readonlyPaths"),
+        root_propagation=linux.text("rootfsPropagation"),
+    )
+
+
+def parse_process(document: JsonObject) -> ProcessConfig:
+    """Read an OCI `process` object; InvalidArgument."""
+    process = _Reader(document, "process")
+    user, size = process.section("user"), process.section("consoleSize")
+    capabilities = process.section("capabilities")
+    args = process.strings("args")
+    if not args:
+        raise InvalidArgument("process.args must not be empty")
+    cwd = process.text("cwd", "/")
+    if not cwd.startswith("/"):
+        raise InvalidArgument(f"process.cwd must be an absolute path, not {cwd!r}")
+    return ProcessConfig(
+        args=args,
+        env=process.strings("env"),
+        cwd=cwd,
+        terminal=process.flag("terminal"),
+        rows=size.integer("height"),
+        columns=size.integer("width"),
+        user=User(
+            user.integer("uid"),
+            user.integer("gid"),
+            user.integers("additionalGids"),
+            user.integer("umask") if user.value.get("umask") is not None else None,
+        ),
+        capabilities=Capabilities(
+            bounding=capabilities.strings("bounding"),
+            effective=capabilities.strings("effective"),
+            permitted=capabilities.strings("permitted"),
+            inheritable=capabilities.strings("inheritable"),
+            ambient=capabilities.strings("ambient"),
+        ),
+        rlimits=tuple(
+            Rlimit(item.text("type"), item.integer("soft"), item.integer("hard"))
+            for item in process.sections("rlimits")
+        ),
+        no_new_privileges=process.flag("noNewPrivileges"),
+        oom_score_adj=(
+            process.integer("oomScoreAdj") if process.value.get("oomScoreAdj") is not None else None
+        ),
+        apparmor_profile=process.text("apparmorProfile"),
+        selinux_label=process.text("selinuxLabel"),
+    )
+
+
+class _Reader:
+    """Typed access to the members of one JSON object; null counts as absent, as in Go."""
+
+    def __init__(self, value: Any, name: str) -> None:  # noqa: ANN401
+        if not isinstance(value, dict):
+            raise InvalidArgument(f"{name} must be an object")
+        self.value: JsonObject = value
+        self.name = name
+
+    def text(self, key: str, default: str = "") -> str:
+        return str(self._typed(key, str, "a string", default))
+
+    def flag(self, key: str) -> bool:
+        return bool(self._typed(key, bool, "true or false", False))
+
+    def integer(self, key: str, default: int = 0) -> int:
+        value = self._typed(key, int, "an integer", default)
+        if isinstance(value, bool):
+            raise InvalidArgument(f"{self.name}.{key} must be an integer")
+        return int(value)
+
+    def section(self, key: str) -> "_Reader":
+        return _Reader(self._typed(key, dict, "an object", {}), f"{self.name}.{key}")
+
+    def sections(self, key: str) -> list["_Reader"]:
+        items = self._typed(key, list, "an array", [])
+        return [_Reader(item, f"{self.name}.{key}[{at}]") for at, item in enumerate(items)]
+
+    def strings(self, key: str) -> tuple[str, ...]:
+        items = self._typed(key, list, "an array", [])
+        if not all(isinstance(item, str) for item in items):
+            raise InvalidArgument(f"{self.name}.{key} must be an array of strings")
+        if any("\0" in item for item in items):
+            raise InvalidArgument(f"{self.name}.{key} must not hold a NUL byte")
+        return tuple(items)
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        items = self._typed(key, list, "an array", [])
+        if not all(isinstance(item, int) and not isinstance(item, bool) for item in items):
+            raise InvalidArgument(f"{self.name}.{key} must be an array of integers")
+        return tuple(items)
+
+    def strings_by_name(self) -> dict[str, str]:
+        if not all(isinstance(item, str) for item in self.value.values()):
+            raise InvalidArgument(f"{self.name} must have string values")
+        return self.value
+
+    def _typed(self, key: str, kind: type, words: str, default: Any) -> Any:  # noqa: ANN401
+        value = self.value.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, kind):
+            raise InvalidArgument(f"{self.name}.{key} must be {words}")
+        return value
+
+
+def _rootfs(annotations: _Reader) -> tuple[Mount, ...]:
+    text = annotations.text(ROOTFS_ANNOTATION)
+    if not text:
+        return ()
+    import json  # the bundle's reader has it loaded already
+
+    name = f"{annotations.name}.{ROOTFS_ANNOTATION}"
+    try:
+        items = json.loads(text)
+    except ValueError as error:
+        raise InvalidArgument(f"{name} is not JSON: {error}") from None
+    if not isinstance(items, list):
+        raise InvalidArgument(f"{name} must be an array")
+    readers = [_Reader(item, name) for item in items]
+    return tuple(
+        Mount(
+            item.text("fstype"), item.text("source"), item.strings("options"), item.text("target")
+        )
+        for item in readers
+    )
+
+
+def _mount(item: _Reader) -> Mount:
+    destination, options = item.text("destination"), item.strings("options")
+    if not destination:
+        raise InvalidArgument(f"{item.name}.destination must be given")
+    kind = item.text("type")
+    if "bind" in options or "rbind" in options or kind in ("", "none"):
+        kind = "bind"
+    # Relative destinations are taken from the root, as the specification's older versions did.
+    return Mount(kind, item.text("source"), options, "/" + destination.lstrip("/"))
+
+
+def _namespace(item: _Reader) -> Namespace:
+    kind, path = item.text("type"), item.text("path")
+    if kind not in KINDS:
+        raise InvalidArgument(f"{item.name}.type {kind!r} is not a namespace type")
+    return Namespace(kind, path)
+
+
+def _mappings(linux: _Reader, key: str) -> tuple[IdMapping, ...]:
+    return tuple(
+        IdMapping(item.integer("containerID"), item.integer("hostID"), item.integer("size"))
+        for item in linux.sections(key)
+    )
+
+
+def _device(item: _Reader) -> Device:
+    kind, path = item.text("type"), item.text("path")
+    if kind not in ("b", "c", "u", "p") or not path.startswith("/"):
+        raise InvalidArgument(f"{item.name} must have a type (b, c, u, p) and an absolute path")
+    return Device(
+        path,
+        kind,
+        item.integer("major"),
+        item.integer("minor"),
+        item.integer("fileMode", 0o666) & 0o7777,
+        item.integer("uid"),
+        item.integer("gid"),
+    )

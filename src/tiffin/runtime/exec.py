@@ -1,0 +1,126 @@
+"""A further process in a running container: joins its namespaces, then lives under its rules."""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from tiffin.errors import FailedPrecondition
+from tiffin.linux import pidfd, syscalls
+from tiffin.linux.cgroups.group import Group
+from tiffin.linux.namespaces import KINDS
+from tiffin.linux.syscalls import CLONE_NEWPID, CLONE_NEWUSER, PR_GET_DUMPABLE, PR_SET_DUMPABLE
+from tiffin.runtime import child
+from tiffin.runtime.child import ChildOptions
+from tiffin.runtime.config import Config, ProcessConfig
+from tiffin.runtime.handshake import Channel, Kind, Message, pair
+from tiffin.runtime.namespace_operations import JoinCgroups
+from tiffin.runtime.operation import Place
+from tiffin.runtime.plan import plan_exec
+from tiffin.runtime.runtime import Process, Stdio
+
+EXEC_FAILED = "OCI runtime exec failed: exec failed: unable to start container process: "
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The running container: init's pidfd, its cgroup, its configuration and filter."""
+
+    pidfd: int
+    group: Group
+    config: Config
+    program: bytes
+
+
+def execute_in(
+    container: Container, process: ProcessConfig, stdio: Stdio, warn: Callable[[str], None]
+) -> Process:
+    """Execute `process` in the container; FailedPrecondition with runc's wording."""
+    with ExitStack() as undo:
+        # The child stands in the container's PID namespace from its first instruction on; until it
+        # executes the program, nobody in there may trace it (CVE-2016-9962).
+        dumpable = syscalls.prctl(PR_GET_DUMPABLE)
+        syscalls.prctl(PR_SET_DUMPABLE, 0)
+        undo.callback(syscalls.prctl, PR_SET_DUMPABLE, dumpable)
+        steps = plan_exec(process, container.config.seccomp, container.program)
+        ours, theirs = pair()
+        undo.callback(ours.close)
+        pid, descriptor = _fork(container)
+        if pid == 0:
+            ours.close()
+            choices = ChildOptions(
+                gated=False, keep=(container.pidfd,), enter=lambda: _enter(container)
+            )
+            JoinCgroups(container.group.join_files()).execute(Place(warn))
+            child.run(steps, process, theirs, stdio, choices)
+        theirs.close()
+        console = _follow(ours, descriptor, warn)
+    return Process(pid, descriptor, console)
+
+
+def clone_in(namespace: int, nstype: int, flags: int, cgroup: int) -> tuple[int, int]:
+    """Fork with the child in another PID namespace; the caller itself stays where it is."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(namespace, nstype or CLONE_NEWPID)
+        try:
+            pid, descriptor = syscalls.clone3(flags, exit_signal=signal.SIGCHLD, cgroup=cgroup)
+        except OSError:
+            syscalls.setns(own, CLONE_NEWPID)
+            raise
+        if pid != 0:
+            syscalls.setns(own, CLONE_NEWPID)
+        return pid, descriptor
+    finally:
+        os.close(own)
+
+
+def _fork(container: Container) -> tuple[int, int]:
+    directory = -1
+    try:
+        if container.group.directory():
+            directory = os.open(container.group.directory(), os.O_RDONLY | os.O_CLOEXEC)
+        return clone_in(container.pidfd, CLONE_NEWPID, 0, directory)
+    except OSError as error:
+        raise FailedPrecondition(f"{EXEC_FAILED}{error}: unknown") from error
+    finally:
+        if directory >= 0:
+            os.close(directory)
+
+
+def _enter(container: Container) -> None:
+    flags = sum(
+        KINDS[item.kind].flag
+        for item in container.config.namespaces
+        if item.kind not in ("pid", "time")
+    )
+    syscalls.setns(container.pidfd, flags)
+    if flags & CLONE_NEWUSER:
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+    os.close(container.pidfd)
+
+
+def _follow(channel: Channel, descriptor: int, warn: Callable[[str], None]) -> int:
+    """Read what the child says until it executes its program; return the console."""
+    console = -1
+    while True:
+        message = channel.receive()
+        if message.kind is Kind.WARNING:
+            warn(message.text)
+        elif message.kind is Kind.READY and message.descriptors:
+            console = message.descriptors[0]
+        elif message.kind is Kind.ERROR:
+            _fail(message, descriptor, console)
+        elif message.kind is Kind.CLOSED:
+            return console
+
+
+def _fail(message: Message, descriptor: int, console: int) -> None:
+    if console >= 0:
+        os.close(console)
+    pidfd.kill(descriptor)
+    pidfd.wait(descriptor)
+    os.close(descriptor)
+    raise FailedPrecondition(f"{EXEC_FAILED}{message.text}: unknown")

@@ -1,0 +1,486 @@
+"""Operations that make the container's file system, executed in its new mount namespace.
+
+Every path in the container is resolved by the kernel with the container's root as root (openat2),
+so that no symlink of an image leads to the host. Mounts are attached by descriptor.
+"""
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+
+from tiffin.linux import mount_api, mount_options, mounts, pty, syscalls
+from tiffin.linux.mount_api import (
+    AT_EMPTY_PATH,
+    AT_RECURSIVE,
+    MNT_DETACH,
+    MOUNT_ATTR_RDONLY,
+    MS_PRIVATE,
+    MS_REC,
+    MS_SLAVE,
+    OPEN_TREE_CLOEXEC,
+    OPEN_TREE_CLONE,
+)
+from tiffin.linux.syscalls import RESOLVE_IN_ROOT, RESOLVE_NO_SYMLINKS
+from tiffin.runtime.config import Device
+from tiffin.runtime.executable import lowered
+from tiffin.runtime.operation import Failed, Place
+from tiffin.spec.mount import Mount
+
+_O_PLACE = os.O_PATH | os.O_CLOEXEC
+_NULL_DEVICE = os.makedev(1, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Separate:
+    """Cut the propagation of mounts from the container to the host."""
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return "keep mounts made in the container from showing up on the host"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return 'mount("", "/", NULL, MS_REC | MS_SLAVE, NULL)'
+
+    def execute(self, _: Place) -> None:
+        """See `Operation`."""
+        mount_api.mount("", "/", "", MS_SLAVE | MS_REC)
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateParent:
+    """Make the mount that holds the bundle private, when the root is to stay shared."""
+
+    path: str
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return "keep the container's root itself from propagating to the host"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return f'mount("", "the mount of {self.path}", NULL, MS_PRIVATE, NULL)'
+
+    def execute(self, _: Place) -> None:
+        """See `Operation`."""
+        path = os.path.realpath(self.path)
+        while True:
+            try:
+                mount_api.mount("", path, "", MS_PRIVATE)
+                return
+            except OSError as error:  # EINVAL: not a mount point
+                if error.errno != errno.EINVAL or path == "/":
+                    raise
+            path = os.path.dirname(path)
+
+
+@dataclass(frozen=True, slots=True)
+class MountRoot:
+    """Mount the root file system at `path` (in this mount namespace only) and make it the root.
+
+    Without `mounts` the directory itself is the root.
+    """
+
+    path: str
+    mounts: tuple[Mount, ...]
+    made: int = -1
+    """A descriptor of it as a detached mount, where the child may not make it itself."""
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        kind = self.mounts[0].fstype if self.mounts else "bind"
+        return f"mount the container's root ({kind}), seen by the container alone"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        items = self.mounts or (Mount("bind", self.path, ("rbind",)),)
+        return "; ".join(_shown(item, self.path + item.target) for item in items)
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        if self.mounts:
+            os.makedirs(self.path, exist_ok=True)
+        items = self.mounts or (Mount("bind", self.path, ("rbind",)),)
+        try:
+            root = self.made if self.made >= 0 else mounts.create(items[0])
+            below = os.open(self.path, _O_PLACE | os.O_DIRECTORY)
+            mounts.attach(root, below, self.path)
+            os.close(below)
+            place.set_root(root)
+            for item in items[1:] if self.made < 0 else ():
+                fd = mounts.create(item)
+                mounts.attach_in(fd, root, item.target)
+                os.close(fd)
+        except OSError as error:
+            raise Failed(f"error mounting the root file system at {self.path}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class MountInside:
+    """One of the configuration's mounts; a missing mount point is made."""
+
+    item: Mount
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        if self.item.fstype == "bind":
+            return f"show {self.item.source} of the host at {self.item.target}"
+        return f"mount {self.item.fstype} at {self.item.target}"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return _shown(self.item, self.item.target)
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        item = self.item
+        try:
+            is_directory = item.fstype != "bind" or os.path.isdir(item.source)
+            at, existed = _mount_point(place, item, is_directory=is_directory)
+            if item.fstype == "tmpfs" and existed:
+                item = _with_mode_of(item, at)
+            fd = mounts.create(item)
+            mounts.attach(fd, at, item.target)
+            os.close(fd)
+            os.close(at)
+            place.root.flush()
+        except OSError as error:
+            shown = item.source or item.fstype
+            raise Failed(
+                f'error mounting "{shown}" to rootfs at "{item.target}": {lowered(error)}'
+                + (f" ({error.filename})" if error.filename not in (None, item.target) else "")
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class MountCgroups:
+    """v1: the container's own groups, each hierarchy below a tmpfs."""
+
+    item: Mount
+    groups: tuple[tuple[str, str], ...]
+    """(name of the directory, the group's directory on the host)"""
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return f"show the container its own control groups at {self.item.target}"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return "; ".join(
+            _shown(Mount("bind", source, ("bind", "ro")), f"{self.item.target}/{name}")
+            for name, source in self.groups
+        )
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        words = tuple(
+            word for word in self.item.options if not mount_options.is_parameter(word)
+        )  # fmt: skip
+        writable = tuple(word for word in words if word != "ro")
+        base = Mount("tmpfs", "tmpfs", (*writable, "mode=755"), self.item.target)
+        MountInside(base).execute(place)
+        for name, source in self.groups:
+            target = f"{self.item.target}/{name}"
+            MountInside(Mount("bind", source, ("bind", *words), target)).execute(place)
+            for alias in name.split(",") if "," in name else ():
+                place.root.symlink(name, f"{self.item.target}/{alias}")
+        if "ro" in words:
+            top = place.root.open(self.item.target, _O_PLACE)
+            mount_api.mount_setattr(top, "", AT_EMPTY_PATH, set_=MOUNT_ATTR_RDONLY)
+            os.close(top)
+
+
+@dataclass(frozen=True, slots=True)
+class MakeDevice:
+    """A device node, or the host's bound in where none may be made."""
+
+    device: Device
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return f"give the container the device {self.device.path}"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        device = self.device
+        return (
+            f'mknod("{device.path}", {device.kind}, {device.mode:o}, '
+            f"makedev({device.major}, {device.minor}))"
+        )
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        device, root = self.device, place.root
+        root.mkdirs(os.path.dirname(device.path))
+        kind = {"b": stat.S_IFBLK, "p": stat.S_IFIFO}.get(device.kind, stat.S_IFCHR)
+        try:
+            root.mknod(device.path, kind | device.mode, os.makedev(device.major, device.minor))
+        except FileExistsError:
+            return  # an image may bring its own; the device rules hold for it, too
+        except PermissionError:  # in a user namespace
+            words = ("bind",)
+            MountInside(Mount("bind", device.path, words, device.path)).execute(place)
+            return
+        parent, name = root.locate(device.path)
+        os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
+        os.chmod(name, device.mode, dir_fd=parent)
+
+
+@dataclass(frozen=True, slots=True)
+class MakeSymlink:
+    """One of the usual links below /dev."""
+
+    target: str
+    path: str
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return f"link {self.path} to {self.target}"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return f'symlink("{self.target}", "{self.path}")'
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        try:
+            place.root.symlink(self.target, self.path)
+        except FileExistsError:
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPath:
+    """Hide a path: an empty read-only tmpfs over a directory, /dev/null over a file."""
+
+    path: str
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return f"hide {self.path}"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return f'mount("/dev/null" or tmpfs, "{self.path}", MS_BIND or MS_RDONLY)'
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        try:
+            at = place.root.open(self.path, _O_PLACE)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        if stat.S_ISDIR(os.fstat(at).st_mode):
+            over = mounts.create(Mount("tmpfs", "tmpfs", ("ro", "nr_blocks=1", "nr_inodes=1")))
+        else:
+            null = _null_device(place)
+            over = mount_api.open_tree(
+                null, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
+            )
+            os.close(null)
+        mounts.attach(over, at, self.path)
+        os.close(over)
+        os.close(at)
+
+
+@dataclass(frozen=True, slots=True)
+class MakeReadonly:
+    """Make a path read-only by a bind of itself."""
+
+    path: str
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return f"make {self.path} read-only"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return f'mount("{self.path}", "{self.path}", MS_BIND | MS_REC | MS_RDONLY)'
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        try:
+            at = place.root.open(self.path, _O_PLACE)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        flags = AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
+        copy = mount_api.open_tree(at, "", flags)
+        mount_api.mount_setattr(copy, "", AT_EMPTY_PATH, set_=MOUNT_ATTR_RDONLY)
+        mounts.attach(copy, at, self.path)
+        os.close(copy)
+        os.close(at)
+
+
+@dataclass(frozen=True, slots=True)
+class MakeRootReadonly:
+    """Make the root mount read-only, and no other."""
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return "make the container's root read-only"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return 'mount_setattr(root, "", AT_EMPTY_PATH, {MOUNT_ATTR_RDONLY})'
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        mount_api.mount_setattr(place.root.fd, "", AT_EMPTY_PATH, set_=MOUNT_ATTR_RDONLY)
+
+
+@dataclass(frozen=True, slots=True)
+class BindConsole:
+    """Show the process's terminal at /dev/console; the terminal is this process's stdin."""
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return "show the terminal at /dev/console"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return 'mount("/dev/pts/0", "/dev/console", MS_BIND)'
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        at, _ = _mount_point(
+            place, Mount("bind", "console", (), "/dev/console"), is_directory=False
+        )
+        fd = mount_api.open_tree(0, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+        mounts.attach(fd, at, "/dev/console")
+        os.close(fd)
+        os.close(at)
+
+
+@dataclass(frozen=True, slots=True)
+class PivotRoot:
+    """Make the container's root the root, and let go of the host's."""
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return "make that the root directory, and let go of the host's for good"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return 'fchdir(root); pivot_root(".", "."); umount2(".", MNT_DETACH); chdir("/")'
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        os.fchdir(place.root.fd)
+        mount_api.pivot_root(".", ".")
+        # The old root now lies over the new one; taking it away must not reach the host's mounts.
+        mount_api.mount("", ".", "", MS_SLAVE | MS_REC)
+        mount_api.umount2(".", MNT_DETACH)
+        os.chdir("/")
+
+
+@dataclass(frozen=True, slots=True)
+class PropagateRoot:
+    """Give the new root the propagation that the configuration asks for."""
+
+    word: str
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return f"make mounts below the root {self.word}"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return f'mount("", "/", NULL, {self.word}, NULL)'
+
+    def execute(self, _: Place) -> None:
+        """See `Operation`."""
+        kind, recursive = mount_options.propagation(self.word)
+        mount_api.mount("", "/", "", kind | (MS_REC if recursive else 0))
+
+
+@dataclass(frozen=True, slots=True)
+class MakeWorkingDirectory:
+    """Make the working directory if it is missing; the root is the container's by now."""
+
+    path: str
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return f"have the working directory {self.path}"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return f'mkdir("{self.path}", 0755)'
+
+    def execute(self, _: Place) -> None:
+        """See `Operation`."""
+        try:
+            os.makedirs(self.path, 0o755, exist_ok=True)
+        except OSError as error:
+            raise Failed(f"mkdir {error.filename}: {lowered(error)}") from None
+
+
+def open_terminal(place: Place, rows: int, columns: int) -> tuple[int, int]:
+    """Make a terminal in the container's devpts: (master, slave)."""
+    master, slave = pty.open_pair(place.root.fd)
+    if rows and columns:
+        pty.set_size(master, rows, columns)
+    return master, slave
+
+
+def _mount_point(place: Place, item: Mount, *, is_directory: bool) -> tuple[int, bool]:
+    """Return a descriptor of the mount point, made if missing, and whether it was there."""
+    root = place.root
+    existed = True
+    try:
+        at = _open_place(place, item)
+    except FileNotFoundError:
+        existed = False
+        if is_directory:
+            root.mkdirs(item.target)
+        else:
+            root.mkdirs(os.path.dirname(item.target))
+            flags = os.O_CREAT | os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK
+            os.close(root.open(item.target, flags, 0o755))
+        at = _open_place(place, item)
+    if stat.S_ISDIR(os.fstat(at).st_mode) != is_directory:
+        os.close(at)
+        number = errno.EISDIR if not is_directory else errno.ENOTDIR
+        if item.fstype == "bind":
+            number = errno.ENOTDIR
+        raise OSError(number, os.strerror(number), item.target)
+    return at, existed
+
+
+def _open_place(place: Place, item: Mount) -> int:
+    if item.fstype in ("proc", "sysfs"):
+        # Where these are is known to what masks them: no detour by a link of the image.
+        path = item.target.strip("/") or "."
+        resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS
+        return syscalls.openat2(place.root.fd, path, _O_PLACE, resolve=resolve)
+    return place.root.open(item.target, _O_PLACE)
+
+
+def _with_mode_of(item: Mount, at: int) -> Mount:
+    if any(word.startswith("mode=") for word in item.options):
+        return item
+    mode = stat.S_IMODE(os.fstat(at).st_mode)
+    return Mount(item.fstype, item.source, (*item.options, f"mode={mode:o}"), item.target)
+
+
+def _null_device(place: Place) -> int:
+    # The image may have put anything at /dev/null; the host's own does as well.
+    resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS
+    try:
+        fd = syscalls.openat2(place.root.fd, "dev/null", _O_PLACE | os.O_NOFOLLOW, resolve=resolve)
+    except OSError:
+        return os.open("/dev/null", _O_PLACE)
+    status = os.fstat(fd)
+    if stat.S_ISCHR(status.st_mode) and status.st_rdev == _NULL_DEVICE:
+        return fd
+    os.close(fd)
+    return os.open("/dev/null", _O_PLACE)
+
+
+def _shown(item: Mount, target: str) -> str:
+    options = mount_options.parse(item.options)
+    words = ",".join(item.options)
+    if item.fstype == "bind":
+        flags = "OPEN_TREE_CLONE" + (" | AT_RECURSIVE" if options.recursive else "")
+        return f'open_tree("{item.source}", {flags}) → move_mount("{target}") [{words}]'
+    return f'fsopen("{item.fstype}") → fsmount → move_mount("{target}") [{words}]'

@@ -1,0 +1,64 @@
+"""Operations: what is done to make a container, one value per step.
+
+The planner (`plan.py`) returns lists of them without touching the kernel; the child executes them
+in order. `describe` says what a step is for, `call` shows the kernel call; `--explain` prints both.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from tiffin.fs.rooted import Root
+
+Report = Callable[[str], None]
+
+
+class Place:
+    """What the operations of one child share while they are executed."""
+
+    def __init__(self, warn: Report) -> None:
+        self.warn = warn
+        self._root: Root | None = None
+
+    @property
+    def root(self) -> Root:
+        """The container's root directory; RuntimeError before there is one."""
+        if self._root is None:
+            raise RuntimeError("no operation has set the root yet")
+        return self._root
+
+    def set_root(self, fd: int) -> None:
+        """Make the directory `fd` (which it then owns) the root of all paths to come."""
+        if self._root is not None:
+            self._root.close()
+        self._root = Root(fd)
+
+
+class Operation(Protocol):
+    """One step."""
+
+    def describe(self) -> str:
+        """Say what the step is for."""
+
+    def call(self) -> str:
+        """Show what is asked of the kernel as text."""
+
+    def execute(self, place: Place, /) -> None:
+        """Do it; OSError, Failed."""
+
+
+class Failed(Exception):
+    """A step failed; the message is what the user is to read."""
+
+
+def execute_all(operations: Iterable[Operation], place: Place, explain: Report | None) -> None:
+    """Do the operations in order, reporting each as it is done."""
+    for operation in operations:
+        operation.execute(place)
+        if explain is not None:
+            explain(line(operation))
+
+
+def line(operation: Operation) -> str:
+    """Return the JSON line that `--explain` shows for a step."""
+    return json.dumps({"step": operation.describe(), "call": operation.call()}, ensure_ascii=False)

@@ -1,0 +1,365 @@
+"""Our own runtime: namespaces, cgroups and mounts straight from the kernel.
+
+`create` forks the child into its namespaces (`handshake.py` shows the conversation), `start` opens
+the gate. A task holds: the child's pidfd, the channel until the program runs, the cgroup. Whatever
+fails before `create` returns is undone: the child is killed and the cgroup removed.
+"""
+
+import json
+import os
+import signal
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiffin.errors import FailedPrecondition, InvalidArgument
+from tiffin.linux import mounts, pidfd, syscalls
+from tiffin.linux.cgroups.group import Group, write
+from tiffin.linux.cgroups.hierarchy import Layout, detect, open_group
+from tiffin.runtime import child, config
+from tiffin.runtime.child import ChildOptions
+from tiffin.runtime.config import Config, IdMapping, JsonObject
+from tiffin.runtime.exec import Container, clone_in, execute_in
+from tiffin.runtime.handshake import Channel, Kind, Message, close_all, pair
+from tiffin.runtime.plan import Plan, Prepared, default_device_rules, plan
+from tiffin.runtime.programs import Programs
+from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio
+
+CREATE_FAILED = (
+    "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+    "runc create failed: unable to start container process: error during container init: "
+)
+"""What Docker's clients are used to read before the reason, and what some tools look for."""
+
+
+class OwnRuntime:
+    """Fulfils `runtime.Runtime`. `cache` is a directory for compiled seccomp programs."""
+
+    name = "tiffin"
+
+    def __init__(self, cache: Path | None = None) -> None:
+        self._programs = Programs(cache)
+        self._layout: Layout | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """The cgroup hierarchies, looked up once (a warm process does so before it forks)."""
+        if self._layout is None:
+            self._layout = detect()
+        return self._layout
+
+    def create(
+        self, container_id: str, bundle: Path, stdio: Stdio, options: CreateOptions
+    ) -> "OwnTask":
+        """See `Runtime.create`.
+
+        With `network_sockets` and no terminal it returns as soon as the sockets are there: the
+        child goes on mounting while the network is plugged in, and `start` waits for it.
+        """
+        settings = config.parse(_document(bundle), bundle)
+        program = self._programs.program(settings.seccomp)
+        group = open_group(settings.cgroups_path or f"tiffin/{container_id}", self.layout)
+        with ExitStack() as undo:
+            creation = _Creation(container_id, settings, group, options, undo)
+            task = creation.run(program, stdio, self.layout)
+            undo.pop_all()
+            return task
+
+
+@dataclass(slots=True)
+class _Creation:
+    """One `create` on its way; everything made is registered in `undo`."""
+
+    container_id: str
+    config: Config
+    group: Group
+    options: CreateOptions
+    undo: ExitStack
+
+    def run(self, program: bytes, stdio: Stdio, layout: Layout) -> "OwnTask":
+        self._make_group()
+        root_fd = self._detached_root()
+        prepared = Prepared(self.group.join_files(), self._shown(layout), root_fd)
+        steps = plan(self.container_id, self.config, prepared, program)
+        wants_network = self.options.network_sockets and self.config.has_new("network")
+        ours, theirs = pair()
+        self.undo.callback(ours.close)
+        pid, descriptor = self._fork(steps)
+        if pid == 0:
+            ours.close()
+            choices = ChildOptions(
+                network_sockets=wants_network,
+                dns_sockets=wants_network and self.options.dns_sockets,
+                init_process=self.options.init_process,
+                explain=self.options.explain is not None,
+                mapped=self.config.has_new("user"),
+                keep=(root_fd,) if root_fd >= 0 else (),
+            )
+            child.run(steps, self.config.process, theirs, stdio, choices)
+        theirs.close()
+        if root_fd >= 0:
+            os.close(root_fd)
+        self.undo.callback(_end, descriptor)
+        self._explain(
+            "make the container's first process in namespaces of its own",
+            f"clone3({_flags_text(steps.clone_flags)}) = {pid}",
+        )
+        if self.config.has_new("user"):
+            self._map_ids(pid)
+            ours.send(Kind.MAPPED)
+        task = OwnTask(self.container_id, self.config, self.group, program, self.options)
+        task.adopt(pid, descriptor, ours)
+        task.advance(Kind.NETWORK if wants_network else Kind.READY)
+        if wants_network and self.config.process.terminal:
+            task.advance(Kind.READY)
+        return task
+
+    def _make_group(self) -> None:
+        resources = _with_default_devices(self.config.resources or {})
+        try:
+            self.group.create(resources, self.options.warn or _ignore)
+        except (OSError, ValueError) as error:
+            raise FailedPrecondition(
+                f"{CREATE_FAILED}unable to apply cgroup configuration: {error}: unknown"
+            ) from error
+        self.undo.callback(self.group.remove)
+        self._explain(
+            f"make the container's control group {self.group.path} with its limits",
+            f'mkdir("…{self.group.path}"); write(limits of {", ".join(sorted(resources))})',
+        )
+
+    def _detached_root(self) -> int:
+        # Root of a user namespace may not mount every file system; the host's root does it then.
+        if not (self.config.has_new("user") and self.config.rootfs):
+            return -1
+        return mounts.detached(self.config.rootfs)
+
+    def _shown(self, layout: Layout) -> tuple[tuple[str, str], ...]:
+        if layout.version == 2:
+            return ()
+        places = dict.fromkeys(
+            place for name, place in layout.v1.items() if not name.startswith("name=")
+        )
+        return tuple(
+            (os.path.basename(place), place + self.group.path)
+            for place in places
+            if os.path.isdir(place + self.group.path)
+        )
+
+    def _fork(self, steps: Plan) -> tuple[int, int]:
+        directory = -1
+        if self.group.directory():
+            directory = os.open(self.group.directory(), os.O_RDONLY | os.O_CLOEXEC)
+        pid_namespace = self.config.namespace("pid")
+        try:
+            if pid_namespace is not None and pid_namespace.path:
+                fd = os.open(pid_namespace.path, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    return clone_in(fd, 0, steps.clone_flags, directory)
+                finally:
+                    os.close(fd)
+            return syscalls.clone3(steps.clone_flags, exit_signal=signal.SIGCHLD, cgroup=directory)
+        except OSError as error:
+            raise FailedPrecondition(f"{CREATE_FAILED}{error}: unknown") from error
+        finally:
+            if directory >= 0:
+                os.close(directory)
+
+    def _map_ids(self, pid: int) -> None:
+        for file, mappings in (
+            ("uid_map", self.config.uid_mappings),
+            ("gid_map", self.config.gid_mappings),
+        ):
+            write(f"/proc/{pid}/{file}", _map_text(mappings))
+
+    def _explain(self, step: str, call: str) -> None:
+        if self.options.explain is not None:
+            self.options.explain(json.dumps({"step": step, "call": call}, ensure_ascii=False))
+
+
+class OwnTask:
+    """Fulfils `runtime.Task`.
+
+    Descriptors in `init` and `network` belong to the caller; `delete` closes the pidfd.
+    """
+
+    def __init__(
+        self,
+        container_id: str,
+        settings: Config,
+        group: Group,
+        program: bytes,
+        options: CreateOptions,
+    ) -> None:
+        self._id = container_id
+        self._config = settings
+        self._group = group
+        self._program = program
+        self._options = options
+        self._channel: Channel | None = None
+        self._is_ready = False
+        self._network: NetworkSockets | None = None
+        self._init = Process(-1, -1)
+
+    @property
+    def init(self) -> Process:
+        """See `Task.init`."""
+        return self._init
+
+    @property
+    def network(self) -> NetworkSockets | None:
+        """See `Task.network`."""
+        return self._network
+
+    @property
+    def group(self) -> Group:
+        """The container's cgroup."""
+        return self._group
+
+    def adopt(self, pid: int, descriptor: int, channel: Channel) -> None:
+        """Take over the child that was just forked."""
+        self._init = Process(pid, descriptor)
+        self._channel = channel
+
+    def advance(self, kind: Kind) -> None:
+        """Read what the child says up to a message of that kind; FailedPrecondition."""
+        assert self._channel is not None
+        while True:
+            message = self._channel.receive()
+            if message.kind is Kind.STEP and self._options.explain is not None:
+                self._options.explain(message.text)
+            elif message.kind is Kind.WARNING and self._options.warn is not None:
+                self._options.warn(message.text)
+            elif message.kind is Kind.NETWORK:
+                self._network = NetworkSockets(*message.descriptors)
+            elif message.kind is Kind.READY:
+                self._is_ready = True
+                if message.descriptors:
+                    self._init = Process(self._init.pid, self._init.pidfd, message.descriptors[0])
+            elif message.kind is Kind.ERROR or (
+                message.kind is Kind.CLOSED and kind is not Kind.CLOSED
+            ):
+                self._fail(message)
+            if message.kind is kind:
+                return
+
+    def start(self) -> None:
+        """See `Task.start`."""
+        if self._channel is None:
+            raise FailedPrecondition(f"cannot start a container that has started: {self._id}")
+        if not self._is_ready:
+            self.advance(Kind.READY)
+        with suppress(BrokenPipeError):  # then the end of file says so
+            self._channel.send(Kind.START)
+        self.advance(Kind.CLOSED)
+        self._channel.close()
+        self._channel = None
+
+    def exec(self, process: JsonObject, stdio: Stdio) -> Process:
+        """See `Task.exec`."""
+        return execute_in(
+            Container(self._init.pidfd, self._group, self._config, self._program),
+            config.parse_process(process),
+            stdio,
+            self._options.warn or _ignore,
+        )
+
+    def kill(self, signal: int, *, every: bool = False) -> None:
+        """See `Task.kill`; nothing happens if it has ended."""
+        if every:
+            self._group.signal(signal)
+        else:
+            pidfd.send_signal(self._init.pidfd, signal)
+
+    def pause(self) -> None:
+        """See `Task.pause`."""
+        try:
+            self._group.freeze()
+        except OSError as error:
+            raise FailedPrecondition(f"unable to freeze: {error}") from error
+
+    def resume(self) -> None:
+        """See `Task.resume`."""
+        self._group.thaw()
+
+    def update(self, resources: JsonObject) -> None:
+        """See `Task.update`."""
+        try:
+            self._group.update(_with_default_devices(resources), self._options.warn or _ignore)
+        except ValueError as error:
+            raise InvalidArgument(str(error)) from error
+        except OSError as error:
+            raise FailedPrecondition(f"failed to update container: {error}") from error
+
+    def stats(self) -> JsonObject:
+        """See `Task.stats`."""
+        return self._group.stats()
+
+    def delete(self) -> None:
+        """See `Task.delete`."""
+        descriptor = self._init.pidfd
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if descriptor >= 0:
+            pidfd.kill(descriptor)
+        self._group.kill()
+        if descriptor >= 0:
+            _end(descriptor)
+            self._init = Process(self._init.pid, -1, self._init.console)
+        self._group.remove()
+
+    def _fail(self, message: Message) -> None:
+        reason = message.text
+        close_all(message.descriptors)
+        if self._network is not None:
+            network, self._network = self._network, None
+            close_all([fd for fd in _descriptors(network) if fd >= 0])
+        if message.kind is Kind.CLOSED:
+            reason = "container init exited prematurely"
+            if self._group.oom_kills():
+                reason = "container init was OOM-killed (memory limit too low?)"
+        raise FailedPrecondition(f"{CREATE_FAILED}{reason}: unknown")
+
+
+def _document(bundle: Path) -> JsonObject:
+    try:
+        document = json.loads((bundle / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"cannot read {bundle}/config.json: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidArgument(f"{bundle}/config.json must hold an object")
+    return document
+
+
+def _with_default_devices(resources: JsonObject) -> JsonObject:
+    if not resources.get("devices"):
+        return resources
+    return {**resources, "devices": [*resources["devices"], *default_device_rules()]}
+
+
+def _descriptors(network: NetworkSockets) -> tuple[int, ...]:
+    return (
+        network.netns, network.rtnetlink, network.nfnetlink, network.dns_udp, network.dns_tcp
+    )  # fmt: skip
+
+
+def _map_text(mappings: tuple[IdMapping, ...]) -> str:
+    return "".join(f"{item.container} {item.host} {item.size}\n" for item in mappings)
+
+
+def _flags_text(flags: int) -> str:
+    names = [name for name in dir(syscalls) if name.startswith("CLONE_NEW")]
+    return " | ".join(name for name in names if getattr(syscalls, name) & flags) or "0"
+
+
+def _end(descriptor: int) -> None:
+    """Kill and collect the child, and let go of it."""
+    pidfd.kill(descriptor)
+    with suppress(ChildProcessError):  # the caller has collected it
+        pidfd.wait(descriptor)
+    os.close(descriptor)
+
+
+def _ignore(_: str) -> None:
+    return

@@ -1,0 +1,301 @@
+"""From a configuration to ordered operations, without touching the kernel.
+
+What follows what, and why: the child enters its cgroups before anything else, so that no step
+escapes the limits; a cgroup namespace comes after that, since its root is where the caller is. The
+file system is made in the new mount namespace with the host's /proc still at hand (sysctls, labels
+and the OOM score are written there, where no image can put something else). Privileges go last,
+and the filter after them, since from then on the child lives under it, too.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tiffin.errors import InvalidArgument
+from tiffin.linux.namespaces import KINDS
+from tiffin.linux.syscalls import (
+    SECCOMP_FILTER_FLAG_LOG,
+    SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+    SECCOMP_FILTER_FLAG_TSYNC,
+    SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+)
+from tiffin.runtime.config import Config, Device, JsonObject, ProcessConfig
+from tiffin.runtime.mount_operations import (
+    BindConsole,
+    MakeDevice,
+    MakeReadonly,
+    MakeRootReadonly,
+    MakeSymlink,
+    MakeWorkingDirectory,
+    MaskPath,
+    MountCgroups,
+    MountInside,
+    MountRoot,
+    PivotRoot,
+    PrivateParent,
+    PropagateRoot,
+    Separate,
+)
+from tiffin.runtime.namespace_operations import (
+    BecomeRoot,
+    JoinCgroups,
+    JoinNamespace,
+    NewKeyring,
+    RaiseLoopback,
+    SetHostName,
+    SetOomScore,
+    SetSysctl,
+    Unshare,
+)
+from tiffin.runtime.operation import Operation
+from tiffin.runtime.process_operations import (
+    DEFAULT_UMASK,
+    ChangeDirectory,
+    ControlTerminal,
+    DropExtra,
+    LimitCapabilities,
+    LoadFilter,
+    NewSession,
+    NoNewPrivileges,
+    OwnStdio,
+    SetCapabilities,
+    SetIdentity,
+    SetLabel,
+    SetRlimit,
+    SetUmask,
+)
+from tiffin.spec.mount import Mount
+
+_DEFAULT_DEVICES = (
+    Device("/dev/null", "c", 1, 3),
+    Device("/dev/zero", "c", 1, 5),
+    Device("/dev/full", "c", 1, 7),
+    Device("/dev/random", "c", 1, 8),
+    Device("/dev/urandom", "c", 1, 9),
+    Device("/dev/tty", "c", 5, 0),
+)
+_DEFAULT_LINKS = (
+    ("/proc/self/fd", "/dev/fd"),
+    ("/proc/self/fd/0", "/dev/stdin"),
+    ("/proc/self/fd/1", "/dev/stdout"),
+    ("/proc/self/fd/2", "/dev/stderr"),
+    ("pts/ptmx", "/dev/ptmx"),
+)
+# What a container may always use: making nodes (useless without access), the devices above, ptys.
+_DEFAULT_DEVICE_RULES: tuple[JsonObject, ...] = (
+    {"allow": True, "type": "c", "access": "m"},
+    {"allow": True, "type": "b", "access": "m"},
+    *(
+        {"allow": True, "type": "c", "major": item.major, "minor": item.minor, "access": "rwm"}
+        for item in (*_DEFAULT_DEVICES, Device("/dev/ptmx", "c", 5, 2))
+    ),
+    {"allow": True, "type": "c", "major": 136, "access": "rwm"},
+)
+# Files of /proc that others provide per container (by bind mounts); all else there is off limits.
+_PROC_FILES = {
+    "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps",
+    "/proc/uptime", "/proc/loadavg", "/proc/slabinfo", "/proc/net/dev",
+    "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
+}  # fmt: skip
+_FILTER_FLAGS = {
+    "SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC,
+    "SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG,
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+    "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What the parent has made by the time of planning."""
+
+    join_files: tuple[str, ...] = ()
+    shown: tuple[tuple[str, str], ...] = ()
+    """v1: (directory name, directory on the host); () for v2."""
+    root_fd: int = -1
+    """The root file system as a detached mount, if the child may not make it itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Ordered operations of the child.
+
+    `clone_flags` are the namespaces that it is born in. `enter` comes first; then the sockets of
+    the network namespace are handed out; `build` makes the file system; `terminal` follows the
+    console's making, `pivot` it; `become` turns it into the user's process up to the gate, `last`
+    is what follows between the gate and the program.
+    """
+
+    clone_flags: int
+    enter: tuple[Operation, ...]
+    build: tuple[Operation, ...]
+    pivot: tuple[Operation, ...]
+    become: tuple[Operation, ...]
+    last: tuple[Operation, ...]
+
+
+def plan(container_id: str, config: Config, prepared: Prepared, filter_program: bytes) -> Plan:
+    """Plan a container; InvalidArgument for what cannot be done."""
+    if not config.has_new("mount"):
+        raise InvalidArgument("config.json: linux.namespaces must have a new mount namespace")
+    process = config.process
+    return Plan(
+        clone_flags=_clone_flags(config),
+        enter=tuple(_enter(container_id, config, prepared)),
+        build=tuple(_build(config, prepared)),
+        pivot=tuple(_pivot(config)),
+        become=tuple(_become(process, needs_filter=bool(filter_program))),
+        last=tuple(_last(process, filter_program, config.seccomp)),
+    )
+
+
+def plan_exec(process: ProcessConfig, seccomp: JsonObject | None, filter_program: bytes) -> Plan:
+    """Plan a further process of a running container, joined already."""
+    become = _become(process, needs_filter=bool(filter_program))
+    last = _last(process, filter_program, seccomp)
+    return Plan(0, (NewSession(), *_through_proc(process)), (), (), tuple(become), tuple(last))
+
+
+def default_device_rules() -> tuple[JsonObject, ...]:
+    """Return the rules that are added to those of the configuration."""
+    return _DEFAULT_DEVICE_RULES
+
+
+def _clone_flags(config: Config) -> int:
+    # The cgroup namespace must wait until the child stands in its groups.
+    return sum(
+        KINDS[item.kind].flag
+        for item in config.namespaces
+        if not item.path and item.kind not in ("cgroup", "time")
+    )
+
+
+def _enter(container_id: str, config: Config, prepared: Prepared) -> Sequence[Operation]:
+    steps: list[Operation] = []
+    if prepared.join_files:
+        steps.append(JoinCgroups(prepared.join_files))
+    steps.append(NewSession())
+    steps += [
+        JoinNamespace(item.kind, item.path)
+        for item in sorted(config.namespaces, key=lambda item: item.kind != "user")
+        if item.path and item.kind != "pid"
+    ]
+    if config.has_new("user"):
+        steps.append(BecomeRoot())
+    if config.has_new("cgroup"):
+        steps.append(Unshare(("cgroup",)))
+    if config.has_new("network"):
+        steps.append(RaiseLoopback())
+    if config.hostname and config.has_new("uts"):
+        steps.append(SetHostName(config.hostname))
+    if config.domainname and config.has_new("uts"):
+        steps.append(SetHostName(config.domainname, domain=True))
+    steps.append(NewKeyring(f"_ses.{container_id}"))
+    return [*steps, *_through_proc(config.process)]
+
+
+def _through_proc(process: ProcessConfig) -> list[Operation]:
+    steps: list[Operation] = []
+    if process.oom_score_adj is not None:
+        steps.append(SetOomScore(process.oom_score_adj))
+    if process.apparmor_profile and process.apparmor_profile != "unconfined":
+        steps.append(SetLabel("apparmor", process.apparmor_profile))
+    if process.selinux_label:
+        steps.append(SetLabel("selinux", process.selinux_label))
+    return steps
+
+
+def _build(config: Config, prepared: Prepared) -> Sequence[Operation]:
+    steps: list[Operation] = [SetSysctl(name, value) for name, value in config.sysctl]
+    if "shared" in config.root_propagation:
+        steps.append(PrivateParent(config.root))
+    else:
+        steps.append(Separate())
+    steps.append(MountRoot(config.root, config.rootfs, prepared.root_fd))
+    has_own_dev = True
+    for item in config.mounts:
+        _check_mount(item.fstype, item.source, item.target)
+        if item.fstype == "cgroup" and prepared.shown:
+            steps.append(MountCgroups(item, prepared.shown))
+        elif item.fstype == "cgroup":
+            steps.append(MountInside(Mount("cgroup2", "cgroup2", item.options, item.target)))
+        else:
+            steps.append(MountInside(item))
+        if item.fstype == "bind" and os.path.normpath(item.target) == "/dev":
+            has_own_dev = False
+    if has_own_dev:
+        steps += _devices(config)
+    return steps
+
+
+def _check_mount(fstype: str, source: str, target: str) -> None:
+    path = os.path.normpath("/" + target.lstrip("/"))
+    if fstype == "proc" and path != "/proc":
+        raise InvalidArgument(
+            f'error mounting "{source}" to rootfs at "{target}": proc goes to /proc'
+        )
+    if path.startswith("/proc/") and path not in _PROC_FILES:
+        raise InvalidArgument(
+            f'error mounting "{source}" to rootfs at "{target}": '
+            f'"{target}" cannot be mounted because it is inside /proc'
+        )
+
+
+def _devices(config: Config) -> list[Operation]:
+    by_path = {item.path: item for item in (*_DEFAULT_DEVICES, *config.devices)}
+    steps: list[Operation] = [MakeDevice(item) for item in by_path.values()]
+    steps += [MakeSymlink(target, path) for target, path in _DEFAULT_LINKS]
+    return steps
+
+
+def _pivot(config: Config) -> Sequence[Operation]:
+    steps: list[Operation] = []
+    if config.process.terminal:
+        steps.append(BindConsole())
+    steps += [MakeReadonly(path) for path in config.readonly_paths]
+    steps += [MaskPath(path) for path in config.masked_paths]
+    steps.append(PivotRoot())
+    steps.append(MakeWorkingDirectory(config.process.cwd))
+    if config.root_readonly:
+        steps.append(MakeRootReadonly())
+    if config.root_propagation:
+        steps.append(PropagateRoot(config.root_propagation))
+    return steps
+
+
+def _become(process: ProcessConfig, *, needs_filter: bool) -> Sequence[Operation]:
+    steps: list[Operation] = []
+    if process.terminal:
+        steps.append(ControlTerminal())
+    steps.append(OwnStdio(process.user.uid))
+    steps += [SetRlimit(limit) for limit in process.rlimits]
+    umask = process.user.umask
+    extra = "CAP_SYS_ADMIN" if needs_filter and not process.no_new_privileges else ""
+    steps += [
+        SetUmask(DEFAULT_UMASK if umask is None else umask),
+        ChangeDirectory(process.cwd),
+        LimitCapabilities(process.capabilities.bounding),
+        SetIdentity(process.user),
+        SetCapabilities(process.capabilities, extra),
+        ChangeDirectory(process.cwd, last=True),
+    ]
+    if process.no_new_privileges:
+        steps.append(NoNewPrivileges())
+    return steps
+
+
+def _last(
+    process: ProcessConfig, filter_program: bytes, seccomp: JsonObject | None
+) -> Sequence[Operation]:
+    if not filter_program:
+        return []
+    words = (seccomp or {}).get("flags")
+    flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW if words is None else 0
+    for word in words or ():
+        if word not in _FILTER_FLAGS:
+            raise InvalidArgument(f"linux.seccomp.flags: unknown flag {word!r}")
+        flags |= _FILTER_FLAGS[word]
+    steps: list[Operation] = [LoadFilter(filter_program, flags)]
+    if not process.no_new_privileges:
+        steps.append(DropExtra(process.capabilities))
+    return steps
