@@ -58,15 +58,16 @@ class Channel:
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
             sock.setsockopt(SOL_NETLINK, option, 1)
 
-    def execute(self, requests: Sequence[Request]) -> None:
+    def execute(self, requests: Sequence[Request], *, trailer: Request | None = None) -> None:
         """Carry the requests out in order; OSError of the first that failed.
 
-        The later ones are tried even so: the caller undoes what is to be undone.
+        The later ones are tried even so: the caller undoes what is to be undone. `trailer` is sent
+        behind them but is not acknowledged (the end mark of an nftables transaction).
         """
         if not requests:
             return
         with self._lock:
-            self._execute(requests)
+            self._execute(requests, trailer)
 
     def dump(self, kind: int, payload: bytes) -> list[Message]:
         """Return all objects of a kind, consistent with one another."""
@@ -88,32 +89,27 @@ class Channel:
                     return reply
         raise OSError(errno.EPROTO, "no reply from the kernel", what)
 
-    def _execute(self, requests: Sequence[Request]) -> None:
-        numbers = [next(self._sequence) for _ in requests]
-        self._socket.send(
-            b"".join(
-                message(
-                    request.type,
-                    request.flags | NLM_F_REQUEST | (NLM_F_ACK if number == numbers[-1] else 0),
-                    number,
-                    request.payload,
-                )
-                for number, request in zip(numbers, requests, strict=True)
+    def _execute(self, requests: Sequence[Request], trailer: Request | None) -> None:
+        numbered = {next(self._sequence): request for request in requests}
+        last = max(numbered)
+        encoded = [
+            message(
+                request.type,
+                request.flags | NLM_F_REQUEST | (NLM_F_ACK if number == last else 0),
+                number,
+                request.payload,
             )
-        )
-        by_number = dict(zip(numbers, requests, strict=True))
-        for reply in self._replies():
-            if reply.type == NLMSG_ERROR and reply.sequence in by_number:
-                what = by_number[reply.sequence].what
-                try:
-                    _raise_error(reply, what)
-                finally:
-                    # Whatever else was said about this batch must not meet the next one.
-                    if reply.error:
-                        self._drain()
-                if reply.sequence == numbers[-1]:
-                    return
-        raise OSError(errno.EPROTO, "no acknowledgement from the kernel", requests[-1].what)
+            for number, request in numbered.items()
+        ]
+        if trailer is not None:
+            encoded.append(message(trailer.type, NLM_F_REQUEST, last, trailer.payload))
+        self._socket.send(b"".join(encoded))
+        # All of it is read, lest what is said about this batch meets the next one.
+        replies = [m for m in self._replies() if m.type == NLMSG_ERROR and m.sequence in numbered]
+        for reply in replies:
+            _raise_error(reply, numbered[reply.sequence].what)
+        if not replies:
+            raise OSError(errno.EPROTO, "no acknowledgement from the kernel", requests[-1].what)
 
     def _dump(self, kind: int, payload: bytes) -> tuple[list[Message], bool]:
         sequence = next(self._sequence)

@@ -29,6 +29,7 @@ RTM_NEWROUTE, RTM_DELROUTE, RTM_GETROUTE = 24, 25, 26
 RTM_NEWNEIGH = 28
 
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
+IFLA_IFALIAS = 20
 IFLA_LINKINFO, IFLA_AF_SPEC, IFLA_NET_NS_FD = 18, 26, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 8, 1
@@ -42,6 +43,7 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_TABLE = 1, 4, 5, 15
 NDA_DST, NDA_LLADDR, NUD_PERMANENT = 1, 2, 0x80
 
 IFF_UP = 1
+LOOPBACK_INDEX = 1
 RT_TABLE_MAIN, RTPROT_STATIC, RTN_UNICAST = 254, 4, 1
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 
@@ -72,6 +74,8 @@ class Link:
     mac: str
     master: int
     parent: int
+    alias: str
+    """A free note, which survives renaming."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +153,14 @@ def set_link(
     mtu: int = 0,
     master: int | None = None,
     no_link_local: bool = False,
+    alias: str = "",
 ) -> Request:
     """Change an interface. `master` 0 takes it out; `no_link_local`: no fe80:: address."""
     attributes = _link_attributes(mac=mac, mtu=mtu)
     if name:
         attributes += nl.text(IFLA_IFNAME, name)
+    if alias:
+        attributes += nl.text(IFLA_IFALIAS, alias)
     if master is not None:
         attributes += nl.u32(IFLA_MASTER, master)
     if no_link_local:
@@ -294,6 +301,7 @@ def _parse_link(payload: bytes) -> Link:
         mac=attributes.get(IFLA_ADDRESS, b"").hex(":"),
         master=nl.integer(attributes.get(IFLA_MASTER, b"")),
         parent=nl.integer(attributes.get(IFLA_LINK, b"")),
+        alias=nl.string(attributes.get(IFLA_IFALIAS, b"")),
     )
 
 

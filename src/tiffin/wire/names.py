@@ -4,6 +4,7 @@ One line each; fields are separated by blanks:
 
     network <name>                  the network that the addresses after this line belong to
     <address> <name> [<name> …]     the first name is the one that a reverse lookup gives
+    alias <alias> <name>            another word for a name, whatever its address is by then
     include <path>                  another names file
 
 A network has one file, with all its endpoints; a container has one, which includes those of its
@@ -28,6 +29,7 @@ class Zone:
 
     forward: dict[str, list[Address]] = field(default_factory=dict)
     reverse: dict[Address, str] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str, read: Reader = lambda _path: "") -> "Zone":
@@ -48,6 +50,8 @@ class Zone:
             elif keyword == "include" and rest and depth > 0 and rest[0] not in included:
                 included.add(rest[0])
                 self._take(read(rest[0]), read, included, depth - 1)
+            elif keyword == "alias" and len(rest) == 2:
+                self.aliases[rest[0].lower()] = rest[1].lower()
             elif rest:
                 self._add(keyword, rest, network)
 
@@ -66,7 +70,8 @@ class Zone:
 
     def addresses(self, name: str) -> list[Address] | None:
         """Return the addresses of a name, or None if it is not ours."""
-        return self.forward.get(name.lower())
+        name = name.lower()
+        return self.forward.get(self.aliases.get(name, name))
 
     def pointer(self, address: Address) -> str | None:
         """Return the name of an address, or None if it is not ours."""

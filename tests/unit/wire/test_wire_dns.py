@@ -158,7 +158,8 @@ def test_files_are_followed(tmp_path: Path) -> None:
     own, shared = tmp_path / "own", tmp_path / "shared"
     names = Names(own)
     assert names.addresses("web") is None
-    own.write_text(f"include {shared}\n10.0.0.9 link\n")
+    own.write_text(f"include {shared}\n10.0.0.9 link\nalias Store web\n")
+    assert names.addresses("store") is None
     assert names.addresses("link") == [IPv4Address("10.0.0.9")]
     shared.write_text("network shop\n10.0.0.2 web\n")
     assert names.addresses("web.shop") == [IPv4Address("10.0.0.2")]
@@ -166,6 +167,7 @@ def test_files_are_followed(tmp_path: Path) -> None:
     replacement.write_text("network shop\n10.0.0.4 web\n")
     replacement.rename(shared)
     assert names.addresses("web") == [IPv4Address("10.0.0.4")]
+    assert names.addresses("STORE") == [IPv4Address("10.0.0.4")]
     assert names.pointer(IPv4Address("10.0.0.4")) == "web.shop"
     own.unlink()
     assert names.addresses("link") is None

@@ -11,13 +11,13 @@ await networks.forget(container.id)                  # when it is removed
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from tiffin.api.types.networks import EndpointSettings, NetworkSettings, PortBinding
 from tiffin.engine.tasks.contract import DnsSettings, Forward
-from tiffin.networks.driver import EndpointSpec, NetworkSpec
+from tiffin.networks.driver import EndpointSpec, NetworkSpec, Sandbox
 from tiffin.spec.ids import ContainerId
 
 
@@ -80,8 +80,8 @@ class ConnectTarget:
     """A container that a network is connected to or disconnected from."""
 
     container: ContainerNetworks
-    pid: int = 0
-    """Its init's process id in the host, 0 unless it is running."""
+    open_sandbox: Callable[[], Awaitable[Sandbox | None]] | None = None
+    """`TaskHandle.open_sandbox` of a running container, whose result we close; else None."""
 
 
 class ContainerLookup(Protocol):

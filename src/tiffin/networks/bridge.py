@@ -1,0 +1,338 @@
+"""The bridge driver: a Linux bridge per network, a veth pair per endpoint, NAT by `Firewall`.
+
+Kernel objects carry the daemon's tag: the default bridge is `<tag>0`, other bridges are
+`<tag>-<network>`, a veth's host end is `<tag><endpoint>`; bridges we made also say so in their
+alias, because users may name them.
+"""
+
+import errno
+import secrets
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address
+from pathlib import Path
+
+from tiffin.errors import InvalidArgument
+from tiffin.linux import rtnetlink as rt
+from tiffin.linux.netlink import Channel
+from tiffin.networks.driver import EndpointSpec, NetworkSpec, PortMapping, Sandbox
+from tiffin.networks.firewall import BridgeRules, Firewall, Published
+from tiffin.spec.ids import EndpointId, NetworkId
+
+OPTION_NAME = "com.docker.network.bridge.name"
+OPTION_DEFAULT = "com.docker.network.bridge.default_bridge"
+OPTION_ICC = "com.docker.network.bridge.enable_icc"
+OPTION_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+OPTION_HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
+OPTION_MTU = "com.docker.network.driver.mtu"
+OPTION_GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
+GATEWAY_MODES = {"", "nat", "nat-unprotected", "routed", "isolated"}
+UNPROTECTED_MODES = {"nat-unprotected", "routed"}
+
+NAME_LENGTH = 15
+"""Of an interface."""
+DEFAULT_MTU = 1500
+MIN_MTU, MAX_MTU = 68, 65535
+SYSCTL = Path("/proc/sys/net")
+
+TRUE_WORDS = {"1", "t", "T", "true", "TRUE", "True"}
+FALSE_WORDS = {"0", "f", "F", "false", "FALSE", "False"}
+
+
+class BridgeDriver:
+    """Bridges of one daemon. `channel` is an rtnetlink channel of the host's namespace."""
+
+    def __init__(
+        self, tag: str, channel: Channel, firewall: Firewall, *, forward: bool = True
+    ) -> None:
+        self._tag = tag
+        self._channel = channel
+        self._firewall = firewall
+        self._forward = forward
+
+    @property
+    def name(self) -> str:
+        """Return `bridge`."""
+        return "bridge"
+
+    def bridge_name(self, network: NetworkSpec) -> str:
+        """Return the name of a network's bridge."""
+        named = network.options.get(OPTION_NAME, "")
+        if named:
+            return named
+        if network.options.get(OPTION_DEFAULT) == "true":
+            return f"{self._tag}0"
+        return f"{self._tag}-{network.id}"[:NAME_LENGTH]
+
+    def veth_name(self, endpoint: EndpointId) -> str:
+        """Return the name of the host's end of an endpoint."""
+        return f"{self._tag}{endpoint}"[:NAME_LENGTH]
+
+    def check(self, network: NetworkSpec) -> None:
+        """Raise InvalidArgument for options that make no sense."""
+        name = network.options.get(OPTION_NAME, "")
+        if name and (len(name) > NAME_LENGTH or "/" in name or name in (".", "..") or " " in name):
+            raise InvalidArgument(f"invalid bridge name {name!r}")
+        boolean(network.options, OPTION_ICC, default=True)
+        boolean(network.options, OPTION_MASQUERADE, default=True)
+        if network.options.get(OPTION_GATEWAY_MODE, "") not in GATEWAY_MODES:
+            raise InvalidArgument(f"unknown gateway mode {network.options[OPTION_GATEWAY_MODE]!r}")
+        mtu_option(network.options)
+
+    def create(self, network: NetworkSpec) -> None:
+        """Make the bridge, its addresses and its rules, or complete what is there of them."""
+        self.check(network)
+        name = self.bridge_name(network)
+        with ExitStack() as undo:
+            link = rt.find_link(self._channel, name)
+            if link is None:
+                undo.callback(self._remove_bridge, network)
+                link = self._add_bridge(network, name)
+            elif link.kind != "bridge":
+                raise InvalidArgument(f"interface {name} exists and is not a bridge")
+            self._channel.execute(
+                [
+                    rt.set_link(link.index, up=True),
+                    *(rt.add_address(link.index, address) for address in network.gateways),
+                ]
+            )
+            self._tune(network, name)
+            self._firewall.add_bridge(self.rules(network))
+            undo.pop_all()
+
+    def rules(self, network: NetworkSpec) -> BridgeRules:
+        """Return what the firewall has to know of a network."""
+        mode = network.options.get(OPTION_GATEWAY_MODE, "")
+        return BridgeRules(
+            bridge=self.bridge_name(network),
+            subnets=tuple(gateway.network for gateway in network.gateways),
+            masquerade=boolean(network.options, OPTION_MASQUERADE, default=True)
+            and mode != "routed",
+            internal=network.internal,
+            talking=boolean(network.options, OPTION_ICC, default=True),
+            unprotected=mode in UNPROTECTED_MODES,
+        )
+
+    def delete(self, network: NetworkSpec) -> None:
+        """Remove rules and bridge; a bridge that was there before us stays."""
+        self._firewall.remove_bridge(self.bridge_name(network))
+        self._remove_bridge(network)
+
+    def attach(self, network: NetworkSpec, endpoint: EndpointSpec, sandbox: Sandbox) -> None:
+        """Make the veth pair, configure its inner end, publish the ports; undone if it fails."""
+        bridge = rt.find_link(self._channel, self.bridge_name(network))
+        if bridge is None:
+            # Somebody deleted it by hand; the network is still wanted.
+            self.create(network)
+            bridge = rt.find_link(self._channel, self.bridge_name(network))
+            assert bridge is not None
+        veth = self.veth_name(endpoint.id)
+        inside = Channel(sandbox.rtnetlink)
+        with ExitStack() as undo:
+            undo.callback(self.detach, network, endpoint)
+            self._channel.execute(
+                [
+                    rt.add_veth(
+                        veth,
+                        endpoint.interface_name,
+                        netns=sandbox.netns,
+                        peer_mac=endpoint.mac_address,
+                        mtu=bridge.mtu,
+                    ),
+                    rt.set_link(veth, up=True, master=bridge.index, no_link_local=True),
+                ]
+            )
+            if not boolean(network.options, OPTION_ICC, default=True):
+                self._isolate(veth)
+            configure(inside, endpoint)
+            self._firewall.publish(published(endpoint))
+            undo.pop_all()
+
+    def detach(self, network: NetworkSpec, endpoint: EndpointSpec) -> None:  # noqa: ARG002  # contract
+        """Take ports and veth away."""
+        self._firewall.retract(published(endpoint))
+        delete_link(self._channel, self.veth_name(endpoint.id))
+
+    def is_attached(self, endpoint: EndpointId) -> bool:
+        """Tell whether an endpoint's veth is there, which it is as long as its namespace is."""
+        return rt.find_link(self._channel, self.veth_name(endpoint)) is not None
+
+    def remove_orphans(
+        self, networks: Collection[NetworkId], endpoints: Collection[EndpointId]
+    ) -> list[str]:
+        """Remove bridges and veths of ours that are none of these; return their names."""
+        veths = {self.veth_name(endpoint) for endpoint in endpoints}
+        aliases = {self._alias(network) for network in networks}
+        removed = [
+            link.name
+            for link in rt.dump_links(self._channel)
+            if (link.kind == "veth" and self._is_our_veth(link.name) and link.name not in veths)
+            or (
+                link.kind == "bridge"
+                and link.alias.startswith(f"{self._tag}:")
+                and link.alias not in aliases
+            )
+        ]
+        for name in removed:
+            delete_link(self._channel, name)
+        return removed
+
+    def _is_our_veth(self, name: str) -> bool:
+        rest = name.removeprefix(self._tag)
+        return (
+            rest != name
+            and len(name) == NAME_LENGTH
+            and all(digit in "0123456789abcdef" for digit in rest)
+        )
+
+    def _alias(self, network: NetworkId) -> str:
+        return f"{self._tag}:{network}"
+
+    def _add_bridge(self, network: NetworkSpec, name: str) -> rt.Link:
+        # One batch is one system call: a bridge without its alias never outlives us.
+        self._channel.execute(
+            [
+                rt.add_bridge(name, mac=bridge_mac(network), mtu=self._mtu(network)),
+                rt.set_link(name, alias=self._alias(network.id), no_link_local=not network.ipv6),
+            ]
+        )
+        link = rt.find_link(self._channel, name)
+        if link is None:
+            raise OSError(errno.ENODEV, "the new bridge is gone", name)
+        return link
+
+    def _remove_bridge(self, network: NetworkSpec) -> None:
+        name = self.bridge_name(network)
+        link = rt.find_link(self._channel, name)
+        if link is not None and link.alias == self._alias(network.id):
+            delete_link(self._channel, name)
+
+    def _isolate(self, veth: str) -> None:
+        link = rt.find_link(self._channel, veth)
+        if link is None:
+            raise OSError(errno.ENODEV, "the new veth is gone", veth)
+        self._channel.execute([rt.isolate_port(link.index)])
+
+    def _tune(self, network: NetworkSpec, bridge: str) -> None:
+        # Lets 127.0.0.1 be translated to a container; `Firewall` keeps containers from the
+        # host's loopback, which this alone would open.
+        write_sysctl(f"ipv4/conf/{bridge}/route_localnet", "1")
+        if not self._forward or network.internal:
+            return
+        write_sysctl("ipv4/ip_forward", "1")
+        if network.ipv6:
+            keep_router_advertisements()
+            write_sysctl("ipv6/conf/all/forwarding", "1")
+
+    def _mtu(self, network: NetworkSpec) -> int:
+        return mtu_option(network.options) or default_mtu(self._channel)
+
+
+def configure(inside: Channel, endpoint: EndpointSpec) -> None:
+    """Bring up an interface that is in the container's namespace already."""
+    link = rt.find_link(inside, endpoint.interface_name)
+    if link is None:
+        raise OSError(errno.ENODEV, "not in the container", endpoint.interface_name)
+    has_ipv6 = any(address.version == 6 for address in endpoint.addresses)
+    gateways = [ip_address(text) for text in (endpoint.gateway4, endpoint.gateway6) if text]
+    inside.execute(
+        [
+            rt.set_link(rt.LOOPBACK_INDEX, up=True),
+            rt.set_link(link.index, up=True, no_link_local=not has_ipv6),
+            *(rt.add_address(link.index, address) for address in endpoint.addresses),
+            *(rt.default_route(gateway, index=link.index) for gateway in gateways),
+        ]
+    )
+
+
+def published(endpoint: EndpointSpec) -> list[Published]:
+    """Return the port mappings that translation can serve: those of the container's families."""
+    found: list[Published] = []
+    for mapping in endpoint.ports:
+        address = address_of(endpoint, ip_address(mapping.host_ip).version)
+        if address is not None:
+            found.append(Published(mapping, address))
+    return found
+
+
+def address_of(endpoint: EndpointSpec, version: int) -> IPv4Address | IPv6Address | None:
+    """Return the endpoint's address of a family, or None."""
+    return next((a.ip for a in endpoint.addresses if a.version == version), None)
+
+
+def target_of(endpoint: EndpointSpec, mapping: PortMapping) -> IPv4Address | IPv6Address | None:
+    """Return the address that a forwarding socket of the mapping leads to, of either family."""
+    version = ip_address(mapping.host_ip).version
+    return address_of(endpoint, version) or address_of(endpoint, 10 - version)
+
+
+def mac_of(address: IPv4Address) -> str:
+    """Return the MAC address that belongs to an IPv4 address, so that ARP caches stay right."""
+    return "02:42:" + address.packed.hex(":")
+
+
+def random_mac() -> str:
+    """Return a locally administered unicast address."""
+    return "02:42:" + secrets.token_bytes(4).hex(":")
+
+
+def bridge_mac(network: NetworkSpec) -> str:
+    """Return a bridge's own address, which stays the same when ports come and go."""
+    for gateway in network.gateways:
+        if isinstance(gateway, IPv4Interface):
+            return mac_of(gateway.ip)
+    return random_mac()
+
+
+def default_mtu(channel: Channel) -> int:
+    """Return 1500, or less if the interface of the host's default route takes less."""
+    routes = rt.dump_routes(channel)
+    outward = {route.index for route in routes if route.destination.prefixlen == 0}
+    return min(
+        [DEFAULT_MTU, *(link.mtu for link in rt.dump_links(channel) if link.index in outward)]
+    )
+
+
+def boolean(options: Mapping[str, str], name: str, *, default: bool) -> bool:
+    """Read a boolean option; InvalidArgument if it is neither true nor false."""
+    value = options.get(name, "")
+    if value in TRUE_WORDS:
+        return True
+    if value in FALSE_WORDS:
+        return False
+    if not value:
+        return default
+    raise InvalidArgument(f"failed to parse {name} value: {value!r} (invalid boolean)")
+
+
+def mtu_option(options: Mapping[str, str]) -> int:
+    """Read the MTU option, 0 if there is none; InvalidArgument if it is no possible MTU."""
+    value = options.get(OPTION_MTU, "")
+    if not value or value == "0":
+        return 0
+    if not value.isdecimal() or not MIN_MTU <= int(value) <= MAX_MTU:
+        raise InvalidArgument(f"failed to parse {OPTION_MTU} value: {value!r} (invalid MTU)")
+    return int(value)
+
+
+def delete_link(channel: Channel, name: str) -> None:
+    """Delete an interface; succeeds if it is gone already."""
+    try:
+        channel.execute([rt.delete_link(name)])
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
+def write_sysctl(name: str, value: str) -> None:
+    """Set a value under /proc/sys/net unless it is set already."""
+    path = SYSCTL / name
+    if path.read_text().strip() != value:
+        path.write_text(value)
+
+
+def keep_router_advertisements() -> None:
+    """Let the host go on learning its routes: forwarding alone would make it stop."""
+    for path in SYSCTL.glob("ipv6/conf/*/accept_ra"):
+        if path.read_text().strip() == "1":
+            path.write_text("2")
