@@ -32,7 +32,7 @@ class Filters:
             return cls()
         try:
             raw = msgspec.json.decode(text, type=dict[str, list[str] | dict[str, bool]])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise InvalidArgument("invalid filter") from error
         return cls({key: list(values) for key, values in raw.items()})
 

@@ -15,6 +15,7 @@ conclude that half-close is impossible.
 """
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -121,6 +122,7 @@ class TlsProtocol(asyncio.Protocol):
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._factory = factory
         self._established = False
+        self._input_ended = False
         self.peer_finished = False
         self._said_eof = False
         self._lost = False
@@ -145,7 +147,7 @@ class TlsProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take a FIN for an end of input; keep TCP open for what we still have to say."""
-        self._incoming.write_eof()
+        self._input_ended = True
         self._advance()
         return self._established and not self.closing
 
@@ -201,11 +203,12 @@ class TlsProtocol(asyncio.Protocol):
         if self._said_eof or self.closing:
             return
         self._said_eof = True
-        try:
+        # unwrap() sends our close_notify and then tries to read the peer's. Data that the peer is
+        # still allowed to send would be a fatal error to it, so that it must not see any.
+        waiting = self._incoming.read()
+        with contextlib.suppress(self._ssl.SSLWantReadError):
             self._object.unwrap()
-        except self._ssl.SSLError:
-            # Either the peer's own close_notify is still to come, or data that is on its way.
-            pass
+        self._incoming.write(waiting)
         self._flush()
         if self.peer_finished:
             self._close_tcp()
@@ -237,7 +240,9 @@ class TlsProtocol(asyncio.Protocol):
             try:
                 data = self._object.read(_READ)
             except (self._ssl.SSLWantReadError, self._ssl.SSLWantWriteError):
-                break
+                if not self._input_ended:
+                    break
+                data = b""
             except (self._ssl.SSLZeroReturnError, self._ssl.SSLEOFError):
                 data = b""
             except self._ssl.SSLError:

@@ -74,8 +74,10 @@ async def test_routes_match_with_and_without_version(
             "GET",
             "/v1.10/things/json",
             400,
-            "client version 1.10 is too old. Minimum supported API version is 1.24,"
-            " please upgrade your client to a newer version",
+            (
+                "client version 1.10 is too old. Minimum supported API version is 1.24,"
+                " please upgrade your client to a newer version"
+            ),
         ),
     ],
 )

@@ -1,6 +1,7 @@
 """Hijacked connections over real sockets: half-close, early input, volume, descriptors."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -67,6 +68,12 @@ ROUTES = [
     Route("POST", "/containers/{name:.+}/attach", attach),
     Route("POST", "/exec/{id}/start", attach),
 ]
+
+
+async def descriptors_are_back_to(count: int) -> None:
+    async with asyncio.timeout(5):
+        while len(os.listdir("/proc/self/fd")) > count:  # noqa: ASYNC110  # the kernel has no event
+            await asyncio.sleep(0.01)
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -161,9 +168,7 @@ async def test_hundreds_of_hijacks_leak_no_descriptor(tmp_path: Path) -> None:
                 *[exchange(await api.raw(), REQUEST, b"hello") for _ in range(30)]
             )
             assert {answer for _, answer in answers} == {b"hello<end 5>"}
-        async with asyncio.timeout(5):
-            while len(os.listdir("/proc/self/fd")) > before:
-                await asyncio.sleep(0.01)
+        await descriptors_are_back_to(before)
 
 
 async def test_output_may_end_before_input(tmp_path: Path) -> None:
@@ -280,10 +285,10 @@ class TlsClient:
     def finish(self) -> None:
         """Say close_notify and nothing more, as Go's CloseWrite does."""
         with self.lock:
-            try:
+            waiting = self.incoming.read()
+            with contextlib.suppress(ssl.SSLWantReadError):
                 self.tls.unwrap()
-            except ssl.SSLError:
-                pass
+            self.incoming.write(waiting)
             pending = self.outgoing.read()
         self.sock.sendall(pending)
 
@@ -297,12 +302,12 @@ class TlsClient:
 
 def tls_exchange(server: TlsServer, request: bytes, data: bytes) -> bytes:
     client = TlsClient(server)
-    sender = threading.Thread(target=client.say, args=(request + data,))
-    sender.start()
-    answer = client.read()
-    sender.join()
-    client.sock.close()
-    return answer
+    with client.sock:
+        sender = threading.Thread(target=client.say, args=(request + data,))
+        sender.start()
+        answer = client.read()
+        sender.join()
+        return answer
 
 
 @pytest.mark.parametrize("request_bytes", [REQUEST, EXEC + BODY])
@@ -317,15 +322,30 @@ async def test_half_close_over_tls(request_bytes: bytes, size: int) -> None:
     assert body == INPUT[:size] + b"<end %d>" % size
 
 
+async def test_output_may_end_before_input_over_tls() -> None:
+    talker = _Talker()
+
+    def ask(server: TlsServer) -> bytes:
+        client = TlsClient(server)
+        with client.sock:
+            client.send(REQUEST)
+            answer = client.read()
+            client.say(INPUT)
+            return answer
+
+    async with tls_served([Route("POST", "/containers/{n}/attach", talker)]) as server:
+        answer = await asyncio.wait_for(asyncio.to_thread(ask, server), 30)
+        assert answer.endswith(b"\r\n\r\nbye")
+        assert await asyncio.wait_for(talker.got, 30) == INPUT
+
+
 async def test_tls_hijacks_leak_no_descriptor() -> None:
     async with tls_served(ROUTES) as server:
         await asyncio.to_thread(tls_exchange, server, REQUEST, b"x")
         before = len(os.listdir("/proc/self/fd"))
         for _ in range(20):
             await asyncio.to_thread(tls_exchange, server, REQUEST, b"x")
-        async with asyncio.timeout(5):
-            while len(os.listdir("/proc/self/fd")) > before:
-                await asyncio.sleep(0.01)
+        await descriptors_are_back_to(before)
 
 
 async def test_ordinary_requests_over_tls() -> None:
@@ -360,5 +380,5 @@ async def test_a_client_without_certificate_is_turned_away() -> None:
                 client.send(b"GET / HTTP/1.1\r\nHost: d\r\n\r\n")
                 return client.read()
 
-        with pytest.raises(ssl.SSLError, match="(?i)certificate"):
+        with pytest.raises(ssl.SSLError, match=r"(?i)certificate"):
             await asyncio.wait_for(asyncio.to_thread(ask), 10)
