@@ -7,6 +7,7 @@ What describes the archive comes first, so that a reader can tell early what it 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,6 @@ from tiffin.errors import NotFound
 from tiffin.fs.tar import Entry, EntryKind
 from tiffin.fs.tar.writer import encode_entry
 from tiffin.images.image import Image
-from tiffin.images.lease import Lease
 from tiffin.images.load import IMAGE_NAME, REF_NAME
 from tiffin.images.manifests import blob_path
 from tiffin.images.store import ImageStore
@@ -59,28 +59,16 @@ def choose(
 
 
 def save(store: ImageStore, selected: Sequence[Selected]) -> Iterator[bytes]:
-    """Return the archive in chunks; the images are held until the iterator is closed."""
-    leases: list[Lease] = []
-    try:
-        leases.extend(store.hold(item.image) for item in selected)
-    except BaseException:
-        _close(leases)
-        raise
-    return _archive(store.content, selected, leases)
-
-
-def _archive(
-    content: ContentStore, selected: Sequence[Selected], leases: Iterable[Lease]
-) -> Iterator[bytes]:
-    try:
+    """Yield the archive in chunks, holding the images meanwhile; NotFound if one is gone."""
+    with ExitStack() as leases:
+        for item in selected:
+            leases.enter_context(store.hold(item.image))
         for name, data in _documents(selected):
             yield _header(name, len(data)) + data + bytes(-len(data) % _BLOCK)
         yield _directory("blobs/") + _directory("blobs/sha256/")
         for digest in _blobs(selected):
-            yield from _blob(content, digest)
+            yield from _blob(store.content, digest)
         yield bytes(2 * _BLOCK)
-    finally:
-        _close(leases)
 
 
 def _named(store: ImageStore, text: str) -> list[tuple[Image, list[Reference]]]:
@@ -158,8 +146,3 @@ def _header(name: str, size: int) -> bytes:
 
 def _directory(name: str) -> bytes:
     return encode_entry(Entry(name, kind=EntryKind.DIRECTORY, mode=0o755), 0)
-
-
-def _close(leases: Iterable[Lease]) -> None:
-    for lease in leases:
-        lease.close()

@@ -31,6 +31,11 @@ class RemoteManifest:
     descriptor: Descriptor
     data: bytes
 
+    @property
+    def digest(self) -> Digest:
+        """What it is named by."""
+        return self.descriptor.digest
+
 
 @dataclass(frozen=True, slots=True)
 class BlobBody:

@@ -1,0 +1,267 @@
+"""Images, as the rest of the engine and the routes see them."""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from yarl import URL
+
+from tiffin.api.filters import Filters
+from tiffin.api.types.images import (
+    AuthRequest,
+    AuthResponse,
+    DeleteItem,
+    DistributionInspect,
+    HistoryItem,
+    ImageInspect,
+    ImageSummary,
+    PruneReport,
+)
+from tiffin.engine.events import Events
+from tiffin.engine.images import archives, render
+from tiffin.engine.images.access import RegistryAccess
+from tiffin.engine.images.archives import ImportRequest
+from tiffin.engine.images.context import ImageContext, ImageUsers, NoUsers, Progress, silent
+from tiffin.engine.images.listing import ListOptions, list_images
+from tiffin.engine.images.prune import prune
+from tiffin.engine.images.pull import PullRequest, Pulls, check_platform
+from tiffin.engine.images.push import Pushes
+from tiffin.engine.images.remote import Remote
+from tiffin.engine.images.remove import remove
+from tiffin.engine.images.transfers import Downloads
+from tiffin.errors import InvalidArgument, NotFound
+from tiffin.images.image import Image
+from tiffin.images.lease import Lease
+from tiffin.images.load import Loaded
+from tiffin.images.store import ImageStore
+from tiffin.layers.compression import Source
+from tiffin.registry.credentials import ANONYMOUS, Credentials
+from tiffin.registry.endpoints import Endpoint
+from tiffin.registry.transport import Transport, chunks
+from tiffin.spec.platform import Platform
+from tiffin.spec.reference import Reference, parse_reference
+from tiffin.wire.jsonmessage import status
+
+log = logging.getLogger(__name__)
+
+
+class Images:
+    """All use-cases of images. `users` may be replaced once the containers are there."""
+
+    def __init__(
+        self,
+        store: ImageStore,
+        events: Events,
+        access: RegistryAccess | None = None,
+        users: ImageUsers | None = None,
+        *,
+        max_downloads: int = 3,
+        max_uploads: int = 5,
+    ) -> None:
+        self.store = store
+        self._context = ImageContext(store, events, users or NoUsers())
+        self._access = access or RegistryAccess()
+        self._pulls = Pulls(self._context, self._access, Downloads(self._context, max_downloads))
+        self._pushes = Pushes(self._context, self._access, asyncio.Semaphore(max_uploads))
+        self.remote = Remote(self._access)
+
+    @property
+    def users(self) -> ImageUsers:
+        """Who uses images."""
+        return self._context.users
+
+    @users.setter
+    def users(self, users: ImageUsers) -> None:
+        self._context.users = users
+
+    async def recover(self) -> None:
+        """Clean up what a killed daemon left behind, and unpack again what the disk lost."""
+        for lost in await self._context.run(self.store.recover):
+            log.warning("image dropped: %s", lost)
+
+    def close(self) -> None:
+        """Let the worker threads go."""
+        self._context.workers.shutdown(wait=False, cancel_futures=True)
+
+    # Looking
+
+    async def get(self, ref: str) -> Image:
+        """Find an image by name or id; NotFound `No such image: …`."""
+        return await self._context.run(self.store.resolve, ref)
+
+    def hold(self, image: Image) -> Lease:
+        """Keep an image's layers while something is made from it; NotFound if it is gone."""
+        return self.store.hold(image)
+
+    async def list(self, options: ListOptions | None = None) -> list[ImageSummary]:
+        """List images, newest first."""
+        return await self._context.run(list_images, self._context, options or ListOptions())
+
+    async def inspect(self, ref: str, *, manifests: bool = False) -> tuple[ImageInspect, Image]:
+        """Describe an image, in the newest version of the API."""
+        image = await self.get(ref)
+        found = await self._context.run(render.inspect, self._context, image, manifests=manifests)
+        return found, image
+
+    async def history(self, ref: str) -> list[HistoryItem]:
+        """Return the steps an image was made by, newest first."""
+        image = await self.get(ref)
+        return await self._context.run(render.history, self._context, image)
+
+    async def check_platform(self, ref: str, platform: Platform | None) -> None:
+        """Raise NotFound if the image is for another platform than asked for."""
+        check_platform(await self.get(ref), platform, ref)
+
+    # Naming and removing
+
+    async def tag(self, ref: str, target: Reference) -> None:
+        """Give an image one more name; NotFound, InvalidArgument."""
+        if target.digest:
+            raise InvalidArgument("refusing to create a tag with a digest reference")
+        if target.familiar_repository == "sha256":
+            raise InvalidArgument(
+                "refusing to create an ambiguous tag using digest algorithm as name"
+            )
+        image = await self.get(ref)
+        await self._context.run(self.store.tag, image, target)
+        self._context.publish("tag", image.id, target.with_default_tag().familiar)
+
+    async def remove(
+        self, ref: str, *, force: bool = False, prune: bool = True
+    ) -> list[DeleteItem]:
+        """Remove an image or one of its names; NotFound, Conflict."""
+        return await remove(self._context, ref, force=force, prune=prune)
+
+    async def prune(self, filters: Filters) -> PruneReport:
+        """Remove unused images."""
+        return await prune(self._context, filters)
+
+    async def collect(self) -> None:
+        """Remove layers of images that were removed while a container still used them."""
+        await self._context.run(self.store.collect)
+
+    # Registries
+
+    async def pull(
+        self,
+        reference: Reference,
+        *,
+        platform: Platform | None = None,
+        credentials: Credentials = ANONYMOUS,
+        emit: Progress = silent,
+    ) -> Image:
+        """Pull one image (`latest` if the reference is bare); NotFound, RegistryError."""
+        request = PullRequest(reference.with_default_tag(), platform, credentials)
+        return await self._pulls.pull(request, emit)
+
+    async def pull_all(
+        self,
+        repository: Reference,
+        *,
+        platform: Platform | None = None,
+        credentials: Credentials = ANONYMOUS,
+        emit: Progress = silent,
+    ) -> None:
+        """Pull every tag of a repository; NotFound, RegistryError."""
+        for tag in await self._pulls.tags(repository, credentials):
+            request = PullRequest(repository.with_tag(tag), platform, credentials)
+            await self._pulls.pull(request, emit)
+
+    async def ensure(
+        self,
+        reference: Reference,
+        *,
+        platform: Platform | None = None,
+        credentials: Credentials = ANONYMOUS,
+        emit: Progress = silent,
+        always: bool = False,
+    ) -> Image:
+        """Return an image, pulled if it is not here, is for another platform, or `always`."""
+        if not always:
+            try:
+                image = await self.get(str(reference.with_default_tag()))
+                check_platform(image, platform, reference.familiar)
+            except NotFound:
+                pass
+            else:
+                return image
+        return await self.pull(reference, platform=platform, credentials=credentials, emit=emit)
+
+    async def push(
+        self, reference: Reference, *, credentials: Credentials = ANONYMOUS,
+        emit: Progress = silent,
+    ) -> None:  # fmt: skip
+        """Push a tag, or all tags of a bare repository; NotFound, RegistryError."""
+        await self._pushes.push(reference, emit, credentials)
+
+    async def distribution(
+        self, ref: str, credentials: Credentials = ANONYMOUS
+    ) -> DistributionInspect:
+        """Ask the registry what it has under a name."""
+        reference = parse_reference(ref).with_default_tag()
+        return await self.remote.inspect(reference, credentials)
+
+    async def login(self, request: AuthRequest) -> AuthResponse:
+        """Check credentials."""
+        return await self.remote.login(request)
+
+    async def search(self, term: str, limit: int, filters: Filters) -> list[Mapping[str, Any]]:
+        """Search an index of repositories."""
+        return await self.remote.search(term, limit, filters)
+
+    # Archives
+
+    async def load(
+        self, stream: Source, *, emit: Progress = silent, quiet: bool = False,
+        platform: Platform | None = None,
+    ) -> list[Loaded]:  # fmt: skip
+        """Load the images of an archive; `stream` is read in a thread."""
+        return await archives.load_images(
+            self._context, stream, emit, quiet=quiet, platform=platform
+        )
+
+    async def save(self, names: Sequence[str], platform: Platform | None = None) -> Iterator[bytes]:
+        """Return an archive of images in chunks, to be advanced in a thread."""
+        return await archives.save_images(self._context, names, platform)
+
+    async def import_(
+        self, stream: Source, request: ImportRequest, emit: Progress = silent
+    ) -> Image:
+        """Make an image of a filesystem's tar; `stream` is read in a thread."""
+        return await archives.import_image(self._context, stream, request, emit)
+
+    async def import_url(self, url: str, request: ImportRequest, emit: Progress = silent) -> Image:
+        """Make an image of the tar at an http(s) URL."""
+        source = URL(url if "://" in url else f"http://{url}")
+        if source.scheme not in ("http", "https") or not source.host:
+            raise InvalidArgument(f"invalid import source {url!r}")
+        emit(status(f"Downloading from {source}"))
+        with tempfile.TemporaryFile() as spool:
+            transport = Transport(
+                Endpoint(str(source.origin())), user_agent=self._access.user_agent
+            )
+            async with transport, transport.send("GET", source) as response:
+                async for chunk in chunks(response):
+                    await self._context.run(spool.write, chunk)
+            spool.seek(0)
+            return await self.import_(spool, request, emit)
+
+    # Numbers
+
+    async def count(self) -> int:
+        """Return how many images there are."""
+        return len(self.store.records.all())
+
+    async def layers_size(self) -> int:
+        """Return the bytes of all unpacked layers of all images, each counted once."""
+        return await self._context.run(self._layers_size)
+
+    async def usage(self) -> list[ImageSummary]:
+        """Return all images with shared sizes and numbers of containers, for `system df`."""
+        return await self.list(ListOptions(shared_size=True, containers=True))
+
+    def _layers_size(self) -> int:
+        chain = {each for image in self.store.all() for each in image.config.chain_ids()}
+        return sum(self.store.layer_size(each) for each in chain)

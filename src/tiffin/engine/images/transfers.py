@@ -1,0 +1,227 @@
+"""Downloads of blobs: a few at a time, each blob once, resumed where they broke off.
+
+Two pulls that want the same blob share one download; when the pull that began it is cancelled or
+may not have it, the other begins anew with its own credentials.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from tiffin.content.store import IngestWriter
+from tiffin.engine.images.context import ImageContext
+from tiffin.errors import AlreadyExists, DataLoss, TiffinError
+from tiffin.images.manifests import has_blob
+from tiffin.registry.client import RegistryClient
+from tiffin.registry.errors import RegistryError, Unreachable
+from tiffin.registry.transport import may_pass
+from tiffin.spec.descriptor import Descriptor
+from tiffin.spec.digest import Digest
+
+log = logging.getLogger(__name__)
+_BATCH = 1 << 20
+_INTERVAL_S = 0.1
+
+Watcher = Callable[[str, int], None]
+"""Told the state of a download (`Waiting`, `Downloading`, …) and the bytes so far."""
+
+
+@dataclass(eq=False, slots=True)
+class _Transfer:
+    watchers: list[Watcher] = field(default_factory=list)
+    state: tuple[str, int] = ("Waiting", 0)
+    reported_at: float = 0.0
+    task: "asyncio.Task[None] | None" = None
+
+    def report(self, state: str, current: int = 0, *, often: bool = False) -> None:
+        """Tell all watchers; of what happens `often` only ten a second."""
+        now = time.monotonic()
+        if often and now - self.reported_at < _INTERVAL_S:
+            return
+        self.reported_at = now
+        self.state = (state, current)
+        for watch in self.watchers:
+            watch(state, current)
+
+
+class Downloads:
+    """All downloads of the daemon; `limit` is Docker's `max-concurrent-downloads`."""
+
+    def __init__(self, context: ImageContext, limit: int = 3) -> None:
+        self._context = context
+        self._places = asyncio.Semaphore(limit)
+        self._running: dict[Digest, _Transfer] = {}
+
+    async def fetch(
+        self, client: RegistryClient, repository: str, wanted: Descriptor, watch: Watcher
+    ) -> None:
+        """Bring a blob into the content store; the caller holds a lease on it.
+
+        RegistryError, DataLoss.
+        """
+        while not has_blob(self._context.store.content, wanted.digest):
+            transfer = self._running.get(wanted.digest)
+            mine = transfer is None
+            if transfer is None:
+                transfer = self._begin(client, repository, wanted)
+            transfer.watchers.append(watch)
+            watch(*transfer.state)
+            try:
+                if await self._wait(transfer):
+                    break
+            except TiffinError:
+                if mine:
+                    raise
+                log.info("%s: shared download failed, trying again", wanted.digest)
+            finally:
+                await self._leave(transfer, watch)
+        watch("Download complete", wanted.size)
+
+    def _begin(self, client: RegistryClient, repository: str, wanted: Descriptor) -> _Transfer:
+        transfer = _Transfer()
+        self._running[wanted.digest] = transfer
+        transfer.task = asyncio.create_task(self._run(transfer, client, repository, wanted))
+        return transfer
+
+    async def _wait(self, transfer: _Transfer) -> bool:
+        """Wait for the end; False if it was cancelled by whoever began it."""
+        task = transfer.task
+        if task is None:
+            return False
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            return False
+        return True
+
+    async def _leave(self, transfer: _Transfer, watch: Watcher) -> None:
+        """Stop watching; a download that nobody waits for is given up."""
+        transfer.watchers.remove(watch)
+        task = transfer.task
+        if not transfer.watchers and task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _run(
+        self, transfer: _Transfer, client: RegistryClient, repository: str, wanted: Descriptor
+    ) -> None:
+        try:
+            async with self._places:
+                await self._attempts(transfer, client, repository, wanted)
+        finally:
+            del self._running[wanted.digest]
+
+    async def _attempts(
+        self, transfer: _Transfer, client: RegistryClient, repository: str, wanted: Descriptor
+    ) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._attempt(transfer, client, repository, wanted)
+                return
+            except RegistryError as error:
+                attempt += 1
+                if attempt >= client.retry.attempts or not may_pass(error):
+                    raise
+                log.info("%s: attempt %d: %s", wanted.digest, attempt, error)
+                transfer.report("Retrying", transfer.state[1])
+                await client.retry.pause(attempt)
+
+    async def _attempt(
+        self, transfer: _Transfer, client: RegistryClient, repository: str, wanted: Descriptor
+    ) -> None:
+        ingest = _Ingest(self._context, wanted)
+        try:
+            await ingest.open()
+            resumed = ingest.writer.offset > 0
+            if ingest.writer.offset < wanted.size:
+                await self._receive(transfer, client, repository, ingest)
+            transfer.report("Verifying Checksum", ingest.writer.offset)
+            try:
+                await ingest.commit()
+            except DataLoss as error:
+                text = f"filesystem layer verification failed for digest {wanted.digest}"
+                if resumed:  # what was there before may have been damaged: once more from 0
+                    raise Unreachable(text) from error
+                raise DataLoss(text) from error
+        finally:
+            await ingest.close()
+
+    async def _receive(
+        self, transfer: _Transfer, client: RegistryClient, repository: str, ingest: "_Ingest"
+    ) -> None:
+        wanted = ingest.wanted
+        async with client.blob(repository, wanted.digest, ingest.writer.offset) as body:
+            if body.offset != ingest.writer.offset:
+                await ingest.restart()
+                if body.offset:
+                    raise Unreachable(f"{wanted.digest}: the registry sent another range")
+            batch: list[bytes] = []
+            size = 0
+            async for chunk in body.chunks:
+                batch.append(chunk)
+                size += len(chunk)
+                if size >= _BATCH:
+                    await ingest.write(batch)
+                    transfer.report("Downloading", ingest.writer.offset, often=True)
+                    batch, size = [], 0
+            await ingest.write(batch)
+        if ingest.writer.offset < wanted.size:
+            raise Unreachable(f"{wanted.digest}: unexpected EOF")
+
+
+class _Ingest:
+    """A blob on its way into the content store; everything blocking happens in the pool."""
+
+    writer: IngestWriter
+
+    def __init__(self, context: ImageContext, wanted: Descriptor) -> None:
+        self._context = context
+        self._is_open = False
+        self.wanted = wanted
+
+    async def open(self) -> None:
+        """Open or resume it."""
+        self.writer = await self._context.run(self._open)
+
+    async def restart(self) -> None:
+        """Throw away what is there."""
+        await self._context.run(self.writer.abort)
+        await self.open()
+
+    async def write(self, batch: list[bytes]) -> None:
+        """Append; DataLoss if that is more than there should be."""
+        if self.writer.offset + sum(map(len, batch)) > self.wanted.size:
+            await self._context.run(self.writer.abort)
+            raise DataLoss(
+                f"{self.wanted.digest}: the registry sent more than {self.wanted.size} bytes"
+            )
+        await self._context.run(_write_all, self.writer, batch)
+
+    async def commit(self) -> None:
+        """Verify and publish; DataLoss."""
+        with suppress(AlreadyExists):
+            await self._context.run(
+                self.writer.commit, expected=self.wanted.digest, size=self.wanted.size
+            )
+
+    async def close(self) -> None:
+        """Let go, keeping the bytes for another attempt."""
+        if self._is_open:
+            await self._context.run(self.writer.__exit__, None, None, None)
+
+    def _open(self) -> IngestWriter:
+        writer = self._context.store.content.writer(f"layer-{self.wanted.digest}")
+        self._is_open = True
+        return writer
+
+
+def _write_all(writer: IngestWriter, batch: list[bytes]) -> None:
+    for data in batch:
+        writer.write(data)
