@@ -8,7 +8,6 @@ import os
 import posixpath
 import stat
 
-from tiffin.spec.dockerignore import Ignore, parse_ignore
 from tiffin.build.selection import keeps
 from tiffin.build.tree import walk
 from tiffin.errors import InvalidArgument, NotFound
@@ -16,6 +15,7 @@ from tiffin.fs.rooted import Root, clean
 from tiffin.fs.tar import EntryKind, TarReader
 from tiffin.layers.compression import Source, decompressor
 from tiffin.layers.extract import Extractor
+from tiffin.spec.dockerignore import Ignore, parse_ignore
 
 DEFAULT_NAME = "Dockerfile"
 MAXIMUM_DOCKERFILE = 4 << 20

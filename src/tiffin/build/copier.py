@@ -15,6 +15,7 @@ from tiffin.fs.atomic import write_all
 from tiffin.fs.rooted import Root, clean
 
 PORTION = 1 << 30
+ROOT = Owner(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class CopyRules:
     """How files change on the way. An owner of None keeps the source's."""
 
     owner: Owner | None = None
-    created_owner: Owner = Owner(0, 0)
+    created_owner: Owner = ROOT
     """Owner of directories that had to be made."""
     mode: ModeChange | None = None
     exclude: Sequence[str] = ()

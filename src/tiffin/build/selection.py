@@ -10,14 +10,14 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tiffin.spec.dockerignore import Ignore, from_patterns
 from tiffin.build.key import Parts
-from tiffin.spec.patterns import compile_pattern, has_magic
 from tiffin.build.tree import Accepts, Node, walk
 from tiffin.errors import NotFound
 from tiffin.fs import xattrs
 from tiffin.fs.rooted import Root, clean
 from tiffin.spec.digest import digest_bytes
+from tiffin.spec.dockerignore import Ignore, from_patterns
+from tiffin.spec.patterns import compile_pattern, has_magic
 
 NAMED_FILES = 1000
 """Files with a part of their own in a cache key; more are summed up in one."""

@@ -13,7 +13,7 @@ from tiffin.build.cache import BuildCache
 from tiffin.build.graph import Result, Vertex
 from tiffin.build.key import Key
 from tiffin.build.worker import Worker
-from tiffin.errors import Cancelled
+from tiffin.errors import Cancelled, FailedPrecondition
 from tiffin.spec.digest import Digest
 
 PARALLEL_VERTICES = 4
@@ -129,13 +129,22 @@ class Solver:
         op = vertex.op
         if op.caches and self._use_cache and self._worker.explains:
             self._worker.progress.missed(vertex, self._cache.explain(key, vertex.name))
-        outcome = op.run(inputs, self._worker, vertex)
+        try:
+            outcome = op.run(inputs, self._worker, vertex)
+        except OSError as error:
+            reason = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+            raise FailedPrecondition(f"{vertex.name}: {reason}") from error
         created = self._worker.created()
         if op.caches:
             parent = inputs[0].key.digest if inputs else ""
             self._cache.store(key, outcome, description=vertex.name, created=created,
                               parent=parent)  # fmt: skip
         return op.result(inputs, outcome, key, created, self._worker, hit=False)
+
+
+def needed_vertices(wanted: Vertex) -> set[Vertex]:
+    """Return `wanted` and all that it needs."""
+    return set(_plan(wanted)[0])
 
 
 def _plan(wanted: Vertex) -> tuple[dict[Vertex, int], dict[Vertex, list[Vertex]]]:

@@ -33,6 +33,14 @@ STUB_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
 SCRIPT_DIRECTORY = "/dev/pipes"
 
 
+class RunFailed(InvalidArgument):
+    """The process of a RUN did not end with 0."""
+
+    def __init__(self, shown: str, exit_code: int) -> None:
+        super().__init__(f"The command '{shown}' returned a non-zero code: {exit_code}")
+        self.exit_code = exit_code
+
+
 @dataclass(frozen=True, slots=True)
 class MountInput:
     """A `--mount` with its words expanded; `input` is the index of its source's result, or -1."""
@@ -75,7 +83,7 @@ class RunOp:
         return Key.of(parts)
 
     def run(self, inputs: Sequence[Result], worker: Worker, vertex: Vertex) -> Outcome:
-        """Run it; InvalidArgument with Docker's words if it does not end with 0."""
+        """Run it; RunFailed if it does not end with 0."""
         with draft(worker, inputs[0].chain_id) as layer, ExitStack() as scope:
             mounts = [mount for each in self.mounts
                       for mount in _mounts(each, inputs, worker, scope)]  # fmt: skip
@@ -84,9 +92,7 @@ class RunOp:
             stubs = _Stubs(layer, [mount.target for mount in mounts])
             code = self._execute(layer, worker, vertex, tuple(mounts))
             if code != 0:
-                raise InvalidArgument(
-                    f"The command '{self.shown}' returned a non-zero code: {code}"
-                )
+                raise RunFailed(self.shown, code)
             stubs.remove()
             scope.close()
             return layer.commit()

@@ -1,0 +1,66 @@
+"""Base images: those that are here, and pulls of those that are not."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tiffin.engine.images.context import Progress
+from tiffin.engine.images.pull import PullRequest, check_platform
+from tiffin.errors import NotFound
+from tiffin.images.image import Image
+from tiffin.images.lease import Lease
+from tiffin.images.store import ImageStore, names_of
+from tiffin.registry.credentials import ANONYMOUS, Credentials
+from tiffin.spec.platform import Platform
+from tiffin.spec.reference import parse_reference
+from tiffin.wire.jsonmessage import JsonMessage
+
+
+class Pulls(Protocol):
+    """What the builder needs of pulling."""
+
+    async def pull(self, request: PullRequest, emit: Progress) -> Image:
+        """Pull one image and name it; NotFound, RegistryError."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseImages:
+    """Finds images for one build; what was found stays until the lease ends.
+
+    `loop` is where pulls run; `find` is called in the builder's threads.
+    """
+
+    store: ImageStore
+    pulls: Pulls
+    loop: asyncio.AbstractEventLoop
+    credentials: Mapping[str, Credentials]
+    emit: Callable[[Mapping[str, Any]], None]
+    always_pull: bool = False
+
+    def find(self, name: str, platform: Platform | None, lease: Lease) -> Image:
+        """Return the image, pulled if it is not here (or `always_pull`); TiffinError."""
+        image = None if self.always_pull else self._local(name, platform)
+        if image is None:
+            image = self._pull(name, platform)
+        lease.hold(*names_of(image))
+        return self.store.get(image.id)
+
+    def _local(self, name: str, platform: Platform | None) -> Image | None:
+        try:
+            image = self.store.resolve(name)
+            check_platform(image, platform, name)
+        except NotFound:
+            return None
+        return image
+
+    def _pull(self, name: str, platform: Platform | None) -> Image:
+        reference = parse_reference(name).with_default_tag()
+        request = PullRequest(
+            reference, platform, self.credentials.get(reference.domain, ANONYMOUS)
+        )
+
+        def emit(message: JsonMessage) -> None:
+            self.emit(message.to_json())
+
+        return asyncio.run_coroutine_threadsafe(self.pulls.pull(request, emit), self.loop).result()
