@@ -71,7 +71,12 @@ class Daemon:
         arguments = self.command(self.host)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, "TIFFIN_E2E": str(self.base)},
             )
         self.wait_until(self._answers, "the daemon answers", START_TIMEOUT_S)
 
@@ -293,18 +298,18 @@ class Daemon:
         return [path for path in (base / self.tag, *base.glob(f"*/{self.tag}")) if path.is_dir()]
 
     def _left_processes(self, *, with_spawner: bool = False) -> list[str]:
-        """Processes that name our roots or sit in our cgroups; the spawner is the daemon's."""
+        """Processes that bear our mark or sit in our cgroups; the spawner is the daemon's."""
         left = []
         for directory in Path("/proc").glob("[0-9]*"):
             pid = int(directory.name)
-            if pid == os.getpid() or (self.process is not None and pid == self.process.pid):
+            if self.process is not None and pid == self.process.pid:
                 continue
             with contextlib.suppress(OSError):
-                command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                groups = (directory / "cgroup").read_text()
-                ours = str(self.base) in command or f"/{self.tag}/" in groups
-                if ours and (with_spawner or "spawner" not in command):
-                    left.append(f"process {pid} {command.strip()}")
+                marked = f"TIFFIN_E2E={self.base}".encode() in (directory / "environ").read_bytes()
+                ours = marked or f"/{self.tag}/" in (directory / "cgroup").read_text()
+                name = (directory / "comm").read_text().strip()
+                if ours and (with_spawner or name != "tiffin-spawner"):
+                    left.append(f"process {pid} {name}")
         return left
 
     def take_away(self) -> None:

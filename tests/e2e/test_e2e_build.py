@@ -41,7 +41,7 @@ USER 1000
 ENTRYPOINT ["cat"]
 CMD ["/heredoc", "word", "x", "a.txt"]
 """
-    write(tmp_path, Dockerfile=dockerfile, **{"a_dot_txt": "A\n", "skip_dot_me": "S"})
+    write(tmp_path, Dockerfile=dockerfile, a_dot_txt="A\n", skip_dot_me="S")
     (tmp_path / ".dockerignore").write_text("*.me\n")
     done = daemon.docker("build", "-t", "made:1", "--build-arg", "WORD=w", str(tmp_path))
     assert "Successfully tagged made:1" in done.stdout

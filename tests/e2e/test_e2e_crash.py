@@ -20,7 +20,7 @@ def test_killed_at_any_moment(make_daemon: Callable[..., Daemon], tmp_path: Path
     (tmp_path / "Dockerfile").write_text(
         f"FROM {image}\nRUN echo a > /a\nRUN sleep 0.2; echo b > /b\n"
     )
-    dice = random.Random(7)  # noqa: S311  # a repeatable choice of moments
+    dice = random.Random(7)  # a repeatable choice of moments
     actions = [
         ["run", "--rm", "-p", "80", image, "true"],
         ["run", "-d", "-v", "vol:/v", "--tmpfs", "/t", image, "sleep", "1000"],
