@@ -67,7 +67,7 @@ def test_restart_and_kill_keep_the_identity(make_daemon: Callable[..., Daemon]) 
 
 def test_a_second_daemon_on_the_same_roots_is_refused(daemon: Daemon) -> None:
     done = daemon.run(
-        "tiffind", "--data-root", str(daemon.roots.data), "--exec-root", str(daemon.base / "other"),
+        sys.executable, "-m", "tiffin.daemon.main", "--data-root", str(daemon.roots.data), "--exec-root", str(daemon.base / "other"),
         "-H", f"unix://{daemon.base}/other.sock", check=False,
     )  # fmt: skip
     assert done.returncode == 1

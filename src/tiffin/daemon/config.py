@@ -292,11 +292,16 @@ def _bridge(values: Mapping[str, Any]) -> BridgeDefaults:
         icc=values.get("icc", True),
         ip_forward=values.get("ip-forward", True),
         ip_masq=values.get("ip-masq", True),
-        mtu=mtu or 1500,
+        mtu=mtu,
         publish_ip=_check_address("ip", values.get("ip", "") or "0.0.0.0"),
         userland_proxy=values.get("userland-proxy", True),
         address_pools=tuple(_pool(pool) for pool in values.get("default-address-pools", [])),
     )
+
+
+def _publish_ip(text: str) -> str:
+    unspecified = text in ("", "0.0.0.0", "::")  # compared with, not bound
+    return "" if unspecified else _check_address("ip", text)
 
 
 def _pool(pool: Any) -> tuple[str, int]:  # noqa: ANN401  # JSON

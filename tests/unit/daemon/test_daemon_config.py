@@ -20,7 +20,7 @@ def test_defaults(tmp_path: Path) -> None:
     assert config.roots.data == Path("/var/lib/tiffin")
     assert config.hosts == ("unix:///run/tiffin/tiffin.sock",)
     assert config.bridge.icc
-    assert config.bridge.mtu == 1500
+    assert config.bridge.mtu == 0
     assert config.containers.shm_bytes == 64 << 20
     assert config.tls is None
 
