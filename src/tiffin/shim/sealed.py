@@ -18,7 +18,7 @@ _MFD_EXEC = 0x10  # since Linux 6.3; needed where vm.memfd_noexec is set
 
 _PROGRAM = (
     "import sys; sys.path.append(sys.argv[1]); "
-    "from tiffin.shim.spawner import main; main(int(sys.argv[2]), sys.argv[3])"
+    "from tiffin.shim.spawner import main; main(int(sys.argv[2]), *sys.argv[3:])"
 )
 
 
@@ -43,7 +43,7 @@ def sealed_copy(path: str) -> int:
     return copy
 
 
-def start_spawner(runtime: str) -> tuple[int, socket.socket]:
+def start_spawner(runtime: str, cache: Path) -> tuple[int, socket.socket]:
     """Start a spawner; return its pid (a child, to be waited for) and the socket to it.
 
     Safe in a process with threads: nothing of Python runs between fork and exec.
@@ -51,19 +51,18 @@ def start_spawner(runtime: str) -> tuple[int, socket.socket]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         try:
-            return _spawn(runtime, theirs.fileno()), ours
+            return _spawn([str(theirs.fileno()), runtime, str(cache)], theirs.fileno()), ours
         except BaseException:
             ours.close()
             raise
 
 
-def _spawn(runtime: str, inherited: int) -> int:
+def _spawn(choices: Sequence[str], inherited: int) -> int:
     interpreter = getattr(sys, "_base_executable", "") or sys.executable
     package_root = str(Path(__file__).resolve().parents[2])
     executable = sealed_copy(os.path.realpath(interpreter))
     # argv[0] tells the interpreter where its standard library is; the site is not needed.
-    arguments = [interpreter, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, package_root]
-    arguments += [str(inherited), runtime]
+    arguments = [interpreter, "-I", "-S", "-X", "utf8", "-c", _PROGRAM, package_root, *choices]
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     try:
         os.set_inheritable(inherited, True)

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import traceback
+from pathlib import Path
 from typing import NoReturn, cast
 
 from tiffin.runtime.runtime import Runtime
@@ -20,11 +21,12 @@ from tiffin.shim import protocol
 from tiffin.shim.loop import Loop
 from tiffin.shim.supervisor import Supervisor
 
-DEFAULT_RUNTIME = "tiffin.runtime.own:OwnRuntime"
 
+def main(fd: int, runtime: str, cache: str) -> None:
+    """Serve the daemon on the seqpacket socket `fd` until it closes its end.
 
-def main(fd: int, runtime: str) -> None:
-    """Serve the daemon on the seqpacket socket `fd` until it closes its end."""
+    `runtime` is `module:Class`, made with the directory `cache` for what is worth keeping.
+    """
     _name("tiffin-spawner")
     os.setsid()
     os.chdir("/")
@@ -32,7 +34,7 @@ def main(fd: int, runtime: str) -> None:
     # Children are collected by the kernel; a terminal's Ctrl-C is the daemon's business alone.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     daemon = socket.socket(fileno=fd)
-    maker = load_runtime(runtime)
+    maker = load_runtime(runtime, Path(cache))
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -51,10 +53,12 @@ def main(fd: int, runtime: str) -> None:
         protocol.close_all(fds)
 
 
-def load_runtime(name: str) -> Runtime:
-    """Return the runtime that `module:Class` names."""
+def load_runtime(name: str, cache: Path) -> Runtime:
+    """Return the runtime that `module:Class` names, warm."""
     module, _, attribute = name.partition(":")
-    return cast("Runtime", getattr(importlib.import_module(module), attribute)())
+    runtime = getattr(importlib.import_module(module), attribute)(cache)
+    getattr(runtime, "layout", None)  # looked up once here, not in each shim
+    return cast("Runtime", runtime)
 
 
 def _be_shim(channel: int, runtime: Runtime) -> NoReturn:

@@ -1,6 +1,5 @@
 """One process under a shim's care: its streams, its end, its exit code."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -30,8 +29,9 @@ class Wiring:
 class Supervised:
     """Runs from `make` until the process has ended and its output is through.
 
-    `on_exit` is called when the process has ended, `on_ended` when nothing more comes from it, or
-    `drain_s` later: children that still have its output open are not waited for any longer.
+    `on_exit` is called with code and pidfd when the process has ended, and closes the pidfd.
+    `on_ended` is called when nothing more comes from it, or `drain_s` later: children that still
+    have its output open are not waited for any longer.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Supervised:
         *,
         log: LogWrite | None,
         drain_s: float,
-        on_exit: Callable[[int], None],
+        on_exit: Callable[[int, int], None],
         on_ended: Callable[[int], None],
     ) -> None:
         self._loop = loop
@@ -108,8 +108,7 @@ class Supervised:
             return
         self._code = ended.status
         self._loop.remove(self._process.pidfd)
-        os.close(self._process.pidfd)
-        self._on_exit(self._code)
+        self._on_exit(self._code, self._process.pidfd)
         if not self._streams.is_drained:
             self._loop.call_later(self._drain_s, self._streams.cut_off)
         self._check_ended()
@@ -135,8 +134,6 @@ class Supervised:
     def abandon(self) -> None:
         """Close everything of a process that never ran (and is gone)."""
         self._code = max(self._code, 0)
-        self._loop.remove(self._process.pidfd)
-        os.close(self._process.pidfd)
         self._has_ended = True
         self._streams.cut_off()
         self._streams.finish()

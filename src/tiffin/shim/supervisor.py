@@ -290,7 +290,7 @@ class Supervisor:
             lambda stdio: task.exec(request.process, stdio),
             log=None,
             drain_s=EXEC_DRAIN_S,
-            on_exit=lambda _code: None,
+            on_exit=lambda _code, pidfd: os.close(pidfd),
             on_ended=lambda code: self._on_exec_ended(request.id, code),
         )
         self._executions[request.id] = execution
@@ -370,8 +370,8 @@ class Supervisor:
 
     # The end
 
-    def _on_main_exit(self, code: int) -> None:
-        assert self._task is not None
+    def _on_main_exit(self, code: int, _pidfd: int) -> None:
+        assert self._task is not None  # whose `delete` closes the pidfd
         if code:
             self._quietly(self._note_oom)
         self._quietly(self._task.delete)
@@ -390,10 +390,10 @@ class Supervisor:
         self._error = self._error or self._log.error
         self._exit = ExitRecord(code, time.time_ns(), self._oom_killed, self._error)
         self._quietly(self._write_exit)
+        self._broadcast(_exited(self._exit))
         for channel, seq in self._deletions:
             channel.send(protocol.Done(seq))
         self._deletions = []
-        self._broadcast(_exited(self._exit))
         self._check_done()
 
     def _write_exit(self) -> None:

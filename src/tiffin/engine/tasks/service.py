@@ -35,7 +35,7 @@ class Tasks:
 
     def __init__(self, roots: Roots, *, runtime: str = DEFAULT_RUNTIME) -> None:
         self._roots = roots
-        self._spawner = Spawner(runtime)
+        self._spawner = Spawner(runtime, roots.data / "seccomp")
         self._handles: weakref.WeakSet[Handle] = weakref.WeakSet()
         self._ended: set[Path] = set()
 

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from tiffin.shim import protocol
 from tiffin.shim.sealed import start_spawner
@@ -15,10 +16,11 @@ log = logging.getLogger(__name__)
 
 
 class Spawner:
-    """Asks a spawner for shims. `runtime` is `module:Class`."""
+    """Asks a spawner for shims. `runtime` is `module:Class`, `cache` a directory for it."""
 
-    def __init__(self, runtime: str) -> None:
+    def __init__(self, runtime: str, cache: Path) -> None:
         self._runtime = runtime
+        self._cache = cache
         self._socket: socket.socket | None = None
         self._pid = 0
 
@@ -30,7 +32,7 @@ class Spawner:
     def start(self) -> None:
         """Start one unless there is one; OSError if that fails."""
         if self._socket is None:
-            self._pid, self._socket = start_spawner(self._runtime)
+            self._pid, self._socket = start_spawner(self._runtime, self._cache)
             self._socket.setblocking(False)
             asyncio.get_running_loop().add_reader(self._socket, self._on_end)
 
