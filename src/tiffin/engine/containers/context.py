@@ -1,0 +1,154 @@
+"""What the use-cases of containers work with: other services behind narrow protocols."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tiffin.api.types.networks import NetworkSettings
+from tiffin.engine.containers.model import Container
+from tiffin.engine.containers.registry import Registry
+from tiffin.engine.containers.store import Store
+from tiffin.engine.events import Events
+from tiffin.engine.networks.contract import Allocation, ContainerNetworks
+from tiffin.engine.roots import Roots
+from tiffin.engine.tasks.contract import TaskService
+from tiffin.images.image import Image
+from tiffin.networks.driver import Sandbox
+from tiffin.snapshots.snapshotter import Snapshotter
+from tiffin.spec.ids import ContainerId
+from tiffin.spec.mount import Mount
+
+Explain = Callable[[str, str], None]
+"""Called with a step and the call that did it, as each is done."""
+
+
+def silent(step: str, call: str) -> None:
+    """Explain nothing."""
+
+
+class Images(Protocol):
+    """What containers need of images."""
+
+    async def get(self, ref: str) -> Image:
+        """Find an image by name or id; NotFound `No such image: …`."""
+
+
+class Networks(Protocol):
+    """What containers need of networks; see `engine/networks/contract.py`."""
+
+    async def allocate(self, container: ContainerNetworks) -> Allocation:
+        """Reserve what a start needs."""
+
+    async def plug(self, allocation: Allocation, sandbox: Sandbox) -> None:
+        """Make it exist in the sandbox."""
+
+    async def release(self, container_id: ContainerId) -> None:
+        """Give back what a run took."""
+
+    async def forget(self, container_id: ContainerId) -> None:
+        """Drop what a container had."""
+
+    async def retain(self, running: Sequence[ContainerId]) -> None:
+        """Release what belongs to no running container."""
+
+    async def rename(self, container_id: ContainerId, name: str) -> None:
+        """Answer to the new name."""
+
+    async def settings(self, container: ContainerNetworks) -> NetworkSettings:
+        """Return what inspect shows."""
+
+
+class VolumeInUse(Protocol):
+    """A volume as a container sees it."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def driver(self) -> str:
+        """Its driver's name."""
+
+    @property
+    def source(self) -> str:
+        """The path that inspect shows."""
+
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """What the container must mount."""
+
+
+class Volumes(Protocol):
+    """What containers need of volumes."""
+
+    async def create(
+        self,
+        name: str,
+        driver: str = "local",
+        options: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> object:
+        """Create a volume unless it exists."""
+
+    async def acquire(self, name: str, container_id: str) -> VolumeInUse:
+        """Note that the container uses it; idempotent."""
+
+    async def release(self, container_id: str) -> None:
+        """Note that the container uses none any more."""
+
+    async def populate(self, name: str, rootfs: Sequence[Mount], path: str) -> None:
+        """Copy up what the image has at `path`, if the volume is new and empty."""
+
+    async def remove(self, name: str, *, force: bool = False) -> None:
+        """Remove a volume that nobody uses; Conflict, NotFound."""
+
+    def mounted(
+        self, name: str, container_id: str, destination: str, *, read_only: bool, propagation: str
+    ) -> None:
+        """Tell the world that a container that starts has the volume."""
+
+    def unmounted(self, name: str, container_id: str) -> None:
+        """Tell the world that a container that has ended let go of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The daemon's defaults for containers."""
+
+    log_driver: str = "json-file"
+    log_options: Mapping[str, str] | None = None
+    shm_size: int = 64 * 1024 * 1024
+    init: bool = False
+    runtime: str = "tiffin"
+    stop_timeout_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Everything that a use-case may need."""
+
+    roots: Roots
+    registry: Registry
+    store: Store
+    tasks: TaskService
+    images: Images
+    networks: Networks
+    volumes: Volumes
+    snapshotter: Snapshotter
+    events: Events
+    settings: Settings
+
+    def publish(self, container: Container, action: str, **attributes: str) -> None:
+        """Publish an event of a container with Docker's attributes: its labels, image, name."""
+        config = container.spec.config
+        self.events.publish(
+            "container",
+            action,
+            container.id,
+            {
+                **(config.labels or {}),
+                **attributes,
+                "image": config.image,
+                "name": container.name,
+            },
+        )

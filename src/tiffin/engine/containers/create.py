@@ -1,0 +1,128 @@
+"""Create a container."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from tiffin.api.types.containers import Config, CreateRequest, CreateResponse
+from tiffin.api.types.host_config import HostConfig
+from tiffin.engine.bundle.mount_point import MountPoint
+from tiffin.engine.containers import mount_points
+from tiffin.engine.containers.context import Context
+from tiffin.engine.containers.host_settings import check_settings, complete
+from tiffin.engine.containers.merge import merge, plain_config
+from tiffin.engine.containers.model import Container, ContainerSpec, now_ns
+from tiffin.engine.containers.names import check_name, make_name
+from tiffin.errors import InvalidArgument, NotFound
+from tiffin.fs.rooted import remove_tree
+from tiffin.images.image import Image
+from tiffin.spec.ids import ContainerId, new_id, short
+from tiffin.spec.mount import Mount
+from tiffin.spec.platform import Platform, host_platform, matches, parse_platform
+
+
+async def create(
+    context: Context, request: CreateRequest, name: str = "", platform: str = ""
+) -> CreateResponse:
+    """Make a container that can be started; nothing is left if that fails.
+
+    InvalidArgument for what cannot be meant, NotFound for image, network container or volume
+    driver, Conflict for the name.
+    """
+    if name:
+        name = check_name(name)
+    config = plain_config(request)
+    host = request.host_config or HostConfig()
+    warnings = check_settings(config, host)
+    image = await _image(context, config.image, platform, warnings)
+    config = merge(config, image.config.config)
+    complete(host, context.settings, context.registry)
+    container = await _build(context, config, host, image, request, name)
+    context.publish(container, "create")
+    return CreateResponse(id=container.id, warnings=warnings)
+
+
+async def _image(context: Context, reference: str, platform: str, warnings: list[str]) -> Image:
+    if not reference:
+        raise InvalidArgument("config cannot be empty in order to create a container")
+    image = await context.images.get(reference)
+    offered = Platform(image.config.os, image.config.architecture, image.config.variant)
+    if platform:
+        wanted = parse_platform(platform)
+        if not matches(wanted, offered):
+            raise NotFound(
+                f"image with reference {reference} was found but its platform ({offered}) does not"
+                f" match the specified platform ({wanted})"
+            )
+    elif offered.architecture and not matches(host_platform(), offered):
+        warnings.append(
+            f"The requested image's platform ({offered}) does not match the detected host platform"
+            f" ({host_platform()}) and no specific platform was requested"
+        )
+    return image
+
+
+async def _build(
+    context: Context,
+    config: Config,
+    host: HostConfig,
+    image: Image,
+    request: CreateRequest,
+    name: str,
+) -> Container:
+    registry = context.registry
+    identifier = ContainerId(new_id())
+    points = mount_points.plan_mounts(config, host, registry)
+    config.hostname = config.hostname or _default_hostname(host, identifier)
+    async with AsyncExitStack() as undo:
+        name = name or make_name(registry.has_name)
+        registry.reserve(name, identifier)
+        undo.callback(registry.release, name)
+        undo.push_async_callback(asyncio.to_thread, _discard, context, identifier)
+        rootfs = await asyncio.to_thread(
+            _prepare, context, identifier, image.chain_id, tuple(points)
+        )
+        mounts = await mount_points.create_volumes(context, identifier, points, rootfs, undo)
+        networking = request.networking_config
+        spec = ContainerSpec(
+            id=identifier,
+            created_ns=now_ns(),
+            image_id=image.id,
+            chain_id=image.chain_id,
+            platform=image.config.os or "linux",
+            config=config,
+            host=host,
+            mounts=mounts,
+            endpoints=dict(networking.endpoints_config) if networking else {},
+        )
+        container = Container(spec, name)
+        await context.store.saved(container, durable=True)
+        registry.add(container)
+        undo.pop_all()
+    return container
+
+
+def _default_hostname(host: HostConfig, identifier: ContainerId) -> str:
+    if host.uts_mode == "host" or host.network_mode.startswith("container:"):
+        return ""
+    return short(identifier)
+
+
+def _prepare(
+    context: Context,
+    identifier: ContainerId,
+    chain_id: str,
+    points: tuple[MountPoint, ...],
+) -> tuple[Mount, ...]:
+    mount_points.check_sources(points)
+    directory = context.roots.container(identifier)
+    directory.mkdir(parents=True, mode=0o710)
+    (directory / "log").mkdir(mode=0o700)
+    return context.snapshotter.prepare(identifier, chain_id)
+
+
+def _discard(context: Context, identifier: ContainerId) -> None:
+    remove_tree(context.roots.container(identifier))
+    try:
+        context.snapshotter.remove(identifier)
+    except NotFound:
+        return

@@ -1,0 +1,200 @@
+"""HostConfig as the client sent it: checked, and completed with the daemon's defaults."""
+
+import posixpath
+import re
+
+from tiffin.api.types.containers import Config
+from tiffin.api.types.host_config import HostConfig, LogConfig
+from tiffin.api.types.resources import RestartPolicy
+from tiffin.engine.bundle import capabilities
+from tiffin.engine.bundle.limits import check_resources
+from tiffin.engine.bundle.namespaces import check_cgroup_parent, check_modes, shared_with
+from tiffin.engine.bundle.seccomp import seccomp
+from tiffin.engine.bundle.security import masked_paths, parse_security_options, readonly_paths
+from tiffin.engine.bundle.sysctls import check_sysctls
+from tiffin.engine.containers.context import Settings
+from tiffin.engine.containers.registry import Registry
+from tiffin.engine.containers.signals import parse_signal
+from tiffin.errors import InvalidArgument, NotFound
+from tiffin.logs import options as log_options
+
+RUNTIMES = frozenset({"tiffin", "runc", "io.containerd.runc.v2"})
+"""Names under which clients may ask for the runtime."""
+
+_POLICIES = frozenset({"", "no", "always", "unless-stopped", "on-failure"})
+_HOST_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?")
+_PORT = re.compile(r"(\d{1,5})(-\d{1,5})?(/[a-zA-Z]+)?")
+
+
+def check_settings(config: Config, host: HostConfig) -> list[str]:
+    """Return warnings; InvalidArgument names what cannot be meant."""
+    warnings = check_resources(host)
+    capabilities.normalise(host.cap_add or (), "CapAdd")
+    capabilities.normalise(host.cap_drop or (), "CapDrop")
+    security = parse_security_options(host.security_opt or ())
+    seccomp(security.seccomp, ())
+    check_modes(host)
+    check_sysctls(host)
+    check_cgroup_parent(host.cgroup_parent)
+    check_restart_policy(host.restart_policy, auto_remove=host.auto_remove)
+    _check_identity(config, host)
+    _check_ports(config, host)
+    _check_network_conflicts(config, host)
+    _check_values(host)
+    if config.stop_signal:
+        parse_signal(config.stop_signal)
+    return warnings
+
+
+def check_restart_policy(policy: RestartPolicy, *, auto_remove: bool = False) -> None:
+    """Raise InvalidArgument for an unknown or contradictory policy."""
+    if policy.name not in _POLICIES:
+        raise InvalidArgument(
+            f"invalid restart policy: unknown policy '{policy.name}'; use one of 'no', 'always',"
+            " 'on-failure', or 'unless-stopped'"
+        )
+    if policy.maximum_retry_count < 0:
+        raise InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
+    if policy.maximum_retry_count and policy.name != "on-failure":
+        raise InvalidArgument(
+            "invalid restart policy: maximum retry count can only be used with 'on-failure'"
+        )
+    if auto_remove and policy.name not in ("", "no"):
+        raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
+
+
+def _check_identity(config: Config, host: HostConfig) -> None:
+    if config.hostname and (len(config.hostname) > 63 or not _HOST_NAME.fullmatch(config.hostname)):
+        raise InvalidArgument(f"invalid hostname format: {config.hostname}")
+    if config.hostname and host.uts_mode == "host":
+        raise InvalidArgument("conflicting options: hostname and the UTS mode")
+    if host.uts_mode == "host" and config.domainname:
+        raise InvalidArgument("conflicting options: domainname and the UTS mode")
+
+
+def _check_ports(config: Config, host: HostConfig) -> None:
+    for port in config.exposed_ports or {}:
+        _check_port(port)
+    for port, bindings in (host.port_bindings or {}).items():
+        _check_port(port)
+        for binding in bindings or ():
+            low, _, high = binding.host_port.partition("-")
+            for text in filter(None, (low, high)):
+                if not text.isascii() or not text.isdigit() or int(text) > 65535:
+                    raise InvalidArgument(f'invalid port specification: "{binding.host_port}"')
+
+
+def _check_port(port: str) -> None:
+    match = _PORT.fullmatch(port)
+    if match is None or not 1 <= int(match[1]) <= 65535:
+        raise InvalidArgument(f'invalid port specification: "{port}"')
+    if match[2] and not int(match[1]) <= int(match[2][1:]) <= 65535:
+        raise InvalidArgument(f'invalid port specification: "{port}"')
+
+
+def _check_network_conflicts(config: Config, host: HostConfig) -> None:
+    mode = host.network_mode
+    if mode == "host" and host.links:
+        raise InvalidArgument(
+            "conflicting options: host type networking can't be used with links. This would result"
+            " in undefined behavior"
+        )
+    if not shared_with(mode):
+        return
+    conflicts = (
+        (config.hostname, "hostname"),
+        (host.links, "links"),
+        (host.dns, "dns"),
+        (host.extra_hosts, "custom host-to-IP mapping"),
+        (config.mac_address, "mac-address"),
+    )
+    for value, what in conflicts:
+        if value:
+            raise InvalidArgument(f"conflicting options: {what} and the network mode")
+    if host.port_bindings or host.publish_all_ports:
+        raise InvalidArgument(
+            "conflicting options: port publishing and the container type network mode"
+        )
+    if config.exposed_ports:
+        raise InvalidArgument(
+            "conflicting options: port exposing and the container type network mode"
+        )
+
+
+def _check_values(host: HostConfig) -> None:
+    if not -1000 <= host.oom_score_adj <= 1000:
+        raise InvalidArgument(
+            f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]"
+        )
+    if host.shm_size < 0:
+        raise InvalidArgument("SHM size can not be less than 0")
+    if host.runtime and host.runtime not in RUNTIMES:
+        raise InvalidArgument(f"unknown or invalid runtime name: {host.runtime}")
+    if host.isolation not in ("", "default"):
+        raise InvalidArgument(f"invalid isolation '{host.isolation}' on linux")
+    _check_device_requests(host)
+    _check_paths_and_annotations(host)
+    if len(host.console_size) != 2 or not all(0 <= size <= 65535 for size in host.console_size):
+        raise InvalidArgument(f"invalid console size: {host.console_size}")
+    if host.log_config.type:
+        log_options.validate(host.log_config.type, host.log_config.config or {})
+
+
+def _check_device_requests(host: HostConfig) -> None:
+    if host.device_requests:
+        request = host.device_requests[0]
+        shown = request.capabilities or []
+        raise InvalidArgument(
+            f'could not select device driver "{request.driver}" with capabilities: {shown}'
+        )
+
+
+def _check_paths_and_annotations(host: HostConfig) -> None:
+    for path in (*(host.masked_paths or ()), *(host.readonly_paths or ())):
+        if not path.startswith("/") or posixpath.normpath(path) != path.rstrip("/"):
+            raise InvalidArgument(f"invalid path: {path}")
+    for key in host.annotations or {}:
+        if not key:
+            raise InvalidArgument("it is not permitted to use an empty key as an annotation key")
+        if key.startswith("org.tiffin."):
+            raise InvalidArgument(f"annotation {key} is reserved")
+
+
+def complete(host: HostConfig, settings: Settings, registry: Registry) -> None:
+    """Fill in defaults in place; modes that name a container get its full id."""
+    if host.memory > 0 and not host.memory_swap:
+        host.memory_swap = host.memory * 2
+    host.shm_size = host.shm_size or settings.shm_size
+    host.ipc_mode = host.ipc_mode or "private"
+    host.cgroupns_mode = host.cgroupns_mode or "private"
+    host.network_mode = host.network_mode or "default"
+    host.restart_policy.name = host.restart_policy.name or "no"
+    host.runtime = host.runtime or settings.runtime
+    if not host.log_config.type:
+        host.log_config = LogConfig(
+            type=settings.log_driver, config=dict(settings.log_options or {})
+        )
+    elif host.log_config.config is None:
+        host.log_config.config = {}
+    if not host.privileged:
+        host.masked_paths = masked_paths(host)
+        host.readonly_paths = readonly_paths(host)
+    if host.pids_limit is not None and host.pids_limit <= 0:
+        host.pids_limit = None
+    host.port_bindings = {
+        key if "/" in key else f"{key}/tcp": bindings
+        for key, bindings in (host.port_bindings or {}).items()
+    }
+    host.network_mode = _by_id(host.network_mode, registry)
+    host.pid_mode = _by_id(host.pid_mode, registry)
+    host.ipc_mode = _by_id(host.ipc_mode, registry)
+
+
+def _by_id(mode: str, registry: Registry) -> str:
+    other = shared_with(mode)
+    if not other:
+        return mode
+    try:
+        return f"container:{registry.find(other).id}"
+    except NotFound:
+        return mode  # it may exist by the time of the start, which will say so if not

@@ -1,0 +1,280 @@
+"""Everything between "start it" and the user's program: network, files, bundle, task."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tiffin.engine.bundle.build import BundleRequest, build_bundle
+from tiffin.engine.bundle.environment import command_line
+from tiffin.engine.bundle.mount_point import MountKind, MountPoint
+from tiffin.engine.bundle.mounts import EtcFiles, ResolvedMount
+from tiffin.engine.bundle.namespaces import shared_with
+from tiffin.engine.bundle.users import Account, resolve_user
+from tiffin.engine.containers.context import Context, Explain, silent
+from tiffin.engine.containers.files import etc_files, write_files
+from tiffin.engine.containers.model import Container, now_ns
+from tiffin.engine.containers.mount_points import create_sources
+from tiffin.engine.containers.rootfs import read_lines, stopped_view, view_key
+from tiffin.engine.containers.status import Status
+from tiffin.engine.networks.contract import Allocation
+from tiffin.engine.tasks.contract import LogTarget, TaskHandle, TaskRequest
+from tiffin.errors import Conflict, FailedPrecondition, NotFound, TiffinError
+from tiffin.fs.rooted import Root
+from tiffin.linux.mounts import detached
+from tiffin.logs.attributes import LogSubject, attributes
+from tiffin.spec.ids import ContainerId
+from tiffin.spec.mount import Mount
+
+log = logging.getLogger(__name__)
+
+_NOT_FOUND = ("executable file not found", "no such file or directory")
+_NOT_EXECUTABLE = ("permission denied", "is a directory", "exec format error")
+
+
+async def launch(context: Context, container: Container, explain: Explain = silent) -> TaskHandle:
+    """Run the container's program; the caller holds the lock.
+
+    If that fails, nothing is left of it and the container says why (`State.Error`, exit code).
+    """
+    try:
+        handle = await _launch(context, container, explain)
+    except TiffinError as error:
+        await _failed(context, container, error)
+        raise
+    instance = container.instance
+    container.move(Status.RUNNING)
+    instance.pid, instance.exit_code, instance.error = handle.pid, 0, ""
+    instance.oom_killed = False
+    instance.started_ns = handle.started_ns or now_ns()
+    container.handle = handle
+    for warning in handle.warnings:
+        log.warning("container %s: %s", container.id, warning)
+    container.changed()
+    context.store.save(container)
+    for point in container.spec.mounts:
+        if point.kind is MountKind.VOLUME:
+            context.volumes.mounted(
+                point.volume, container.id, point.target,
+                read_only=point.read_only, propagation=point.propagation,
+            )  # fmt: skip
+    context.publish(container, "start")
+    return handle
+
+
+async def _launch(context: Context, container: Container, explain: Explain) -> TaskHandle:
+    attachments, container.pending = container.pending, []
+    async with AsyncExitStack() as undo:
+        clients = undo.enter_context(ExitStack())
+        for attachment in attachments:
+            clients.callback(os.close, attachment.fd)
+        joined = joined_namespaces(context, container)
+        allocation = await context.networks.allocate(container.networks())
+        undo.push_async_callback(context.networks.release, container.id)
+        sockets = undo.enter_context(ExitStack())
+        sockets.callback(allocation.close)
+        explain("allocate network", _describe_network(allocation))
+        resolved = await resolve_mounts(context, container)
+        bundle = await asyncio.to_thread(
+            _write_bundle, context, container, allocation, resolved, joined
+        )
+        explain("write bundle", f"write({bundle / 'config.json'})")
+        host, config = container.spec.host, container.spec.config
+        handle = await context.tasks.create(
+            TaskRequest(
+                id=container.id,
+                bundle=bundle,
+                log=_log_target(context, container),
+                terminal=config.tty,
+                rows=host.console_size[0],
+                columns=host.console_size[1],
+                open_stdin=config.open_stdin,
+                stdin_once=config.stdin_once,
+                init_process=bool(context.settings.init if host.init is None else host.init),
+                new_network=allocation.new_netns,
+                dns=allocation.dns,
+                attachments=attachments,
+                explain=None if explain is silent else lambda line: explain("runtime", line),
+            )
+        )
+        undo.push_async_callback(handle.delete)
+        if allocation.new_netns and handle.sandbox is not None:
+            await context.networks.plug(allocation, handle.sandbox)
+            explain("plug network", _describe_network(allocation))
+        await handle.start(allocation.forwards)
+        explain("start program", f"execve in process {handle.pid}")
+        sockets.close()
+        clients.close()
+        undo.pop_all()
+    return handle
+
+
+def _log_target(context: Context, container: Container) -> LogTarget:
+    spec, settings = container.spec, container.spec.host.log_config
+    options = settings.config or {}
+    subject = LogSubject(
+        id=spec.id,
+        name=container.name,
+        image_id=spec.image_id,
+        image_name=spec.config.image,
+        command=" ".join(command_line(spec.config)[:1]),
+        labels=spec.config.labels or {},
+        env=tuple(spec.config.env or ()),
+    )
+    directory = context.roots.container(spec.id) / "log"
+    return LogTarget(settings.type, directory, options, attributes(options, subject))
+
+
+def _describe_network(allocation: Allocation) -> str:
+    names = [
+        f"{endpoint.interface_name}@{network.name} "
+        + ",".join(str(address) for address in endpoint.addresses)
+        for network, endpoint in allocation.endpoints
+    ]
+    return "; ".join(names) or ("new namespace" if allocation.new_netns else "shared namespace")
+
+
+async def _failed(context: Context, container: Container, error: TiffinError) -> None:
+    instance = container.instance
+    text = error.message.lower()
+    instance.exit_code = 128
+    if any(phrase in text for phrase in _NOT_EXECUTABLE):
+        instance.exit_code = 126
+    elif any(phrase in text for phrase in _NOT_FOUND):
+        instance.exit_code = 127
+    instance.error, instance.pid = error.message, 0
+    if instance.status is Status.RESTARTING:
+        container.move(Status.EXITED)
+    context.store.save(container)
+
+
+def joined_namespaces(context: Context, container: Container) -> Mapping[str, str]:
+    """Return the paths of namespaces shared with other containers; Conflict if one is not up."""
+    host = container.spec.host
+    joined = {}
+    for kind, proc_name, mode in (
+        ("network", "net", host.network_mode),
+        ("pid", "pid", host.pid_mode),
+        ("ipc", "ipc", host.ipc_mode),
+    ):
+        other = shared_with(mode)
+        if other:
+            pid = _pid_of(context, other, kind)
+            joined[kind] = f"/proc/{pid}/ns/{proc_name}"
+    return joined
+
+
+def _pid_of(context: Context, reference: str, kind: str) -> int:
+    other = context.registry.find(reference)
+    if other.status is Status.RESTARTING:
+        raise Conflict(f"Container {other.id} is restarting, wait until the container is running")
+    if not other.alive:
+        what = {"network": "network", "pid": "PID namespace", "ipc": "IPC namespace"}[kind]
+        raise Conflict(f"cannot join {what} of a non running container: {other.id}")
+    if kind == "ipc" and other.spec.host.ipc_mode not in ("shareable", "host"):
+        raise Conflict(
+            f"can't join IPC of container {other.id}: non-shareable IPC "
+            "(hint: use IpcMode:shareable for the donor container)"
+        )
+    return other.instance.pid
+
+
+async def resolve_mounts(context: Context, container: Container) -> tuple[ResolvedMount, ...]:
+    """Return the container's mount points with the kernel mounts that serve them."""
+    out = []
+    for index, point in enumerate(container.spec.mounts):
+        mounts: tuple[Mount, ...] = ()
+        if point.kind is MountKind.VOLUME:
+            volume = await context.volumes.acquire(point.volume, container.id)
+            mounts = volume.mounts
+        elif point.kind is MountKind.IMAGE:
+            image = await context.images.get(point.source)
+            key = view_key(container.id, index)
+            mounts = await asyncio.to_thread(_view, context, key, image.chain_id)
+        if point.subpath:
+            mounts = await asyncio.to_thread(_below, point, mounts)
+        out.append(ResolvedMount(point, mounts))
+    return tuple(out)
+
+
+def _view(context: Context, key: str, chain_id: str) -> tuple[Mount, ...]:
+    try:
+        return context.snapshotter.mounts(key)
+    except NotFound:
+        return context.snapshotter.view(key, chain_id)
+
+
+def _below(point: MountPoint, mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
+    """Narrow a volume's bind to a directory in it, resolved without leaving the volume."""
+    if len(mounts) != 1 or not {"bind", "rbind"} & {mounts[0].fstype, *mounts[0].options}:
+        raise FailedPrecondition(f"subpath of {point.target} needs a volume that is a directory")
+    try:
+        with Root.at(mounts[0].source) as root:
+            inside = root.resolve(point.subpath)
+    except OSError as error:
+        raise FailedPrecondition(
+            f"cannot access path {point.subpath} in {point.volume or point.source}: "
+            f"{os.strerror(error.errno or 0).lower()}"
+        ) from error
+    source = f"{mounts[0].source}/{inside}" if inside else mounts[0].source
+    return (Mount(mounts[0].fstype, source, mounts[0].options, mounts[0].target),)
+
+
+def _write_bundle(
+    context: Context,
+    container: Container,
+    allocation: Allocation,
+    resolved: tuple[ResolvedMount, ...],
+    joined: Mapping[str, str],
+) -> Path:
+    spec = container.spec
+    try:
+        create_sources(spec.mounts)
+        files = _files(context, container, allocation)
+        rootfs = context.snapshotter.mounts(spec.id)
+        config = build_bundle(
+            BundleRequest(
+                id=spec.id,
+                tag=context.roots.tag,
+                rootfs=rootfs,
+                config=spec.config,
+                host=spec.host,
+                account=find_account(rootfs, spec.config.user, tuple(spec.host.group_add or ())),
+                hostname=allocation.hostname,
+                domainname=spec.config.domainname,
+                files=files,
+                mounts=resolved,
+                joined=joined,
+            )
+        )
+        return write_bundle(context, spec.id, config)
+    except OSError as error:
+        raise FailedPrecondition(f"failed to prepare container {spec.id}: {error}") from error
+
+
+def _files(context: Context, container: Container, allocation: Allocation) -> EtcFiles:
+    other = shared_with(container.spec.host.network_mode)
+    if other:
+        return etc_files(context.roots, context.registry.find(other).id)
+    files = etc_files(context.roots, container.id)
+    write_files(files, allocation)
+    return files
+
+
+def find_account(rootfs: tuple[Mount, ...], user: str, groups: tuple[str, ...]) -> Account:
+    """Look the user up in the image's own passwd and group files. Blocking."""
+    with Root(detached(stopped_view(rootfs))) as root:
+        return resolve_user(user, groups, lambda path: read_lines(root, path))
+
+
+def write_bundle(context: Context, identifier: ContainerId, config: dict[str, Any]) -> Path:
+    """Write `config.json` into the task's directory and return that."""
+    bundle = context.roots.task(identifier)
+    bundle.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (bundle / "config.json").write_bytes(msgspec.json.encode(config))
+    return bundle

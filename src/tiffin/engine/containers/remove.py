@@ -1,0 +1,116 @@
+"""Remove a container."""
+
+import asyncio
+import logging
+import os
+
+from tiffin.engine.bundle.mount_point import MountKind
+from tiffin.engine.containers import stop as stopping
+from tiffin.engine.containers.context import Context
+from tiffin.engine.containers.model import Container
+from tiffin.engine.containers.rootfs import view_key
+from tiffin.engine.containers.status import Status
+from tiffin.errors import Conflict, NotFound, TiffinError
+from tiffin.fs.rooted import remove_tree
+
+log = logging.getLogger(__name__)
+
+
+async def remove(
+    context: Context, container: Container, *, force: bool = False, volumes: bool = False
+) -> None:
+    """Remove the container, with its anonymous volumes if `volumes`.
+
+    Conflict if it runs and `force` is not given, or if it is being removed already.
+    """
+    await _bring_down(context, container, force=force)
+    async with container.lock:
+        if container.status is Status.REMOVING:
+            raise _in_progress(container)
+        if container.up:
+            raise _still_up(container)  # somebody has started it meanwhile
+        if container.status is not Status.DEAD:
+            container.move(Status.REMOVING)
+    try:
+        # The record goes first: what remains after a crash is then an orphan for recovery.
+        await context.store.deleted(container)
+    except BaseException:
+        container.move(Status.DEAD)
+        raise
+    try:
+        await _clean_up(context, container, volumes=volumes)
+    except OSError as error:
+        log.error("removing container %s: %s; the next start will clean up", container.id, error)
+    finally:
+        context.registry.remove(container)
+        context.publish(container, "destroy")
+        container.notify_removed()
+
+
+async def _bring_down(context: Context, container: Container, *, force: bool) -> None:
+    if container.status is Status.REMOVING:
+        raise _in_progress(container)
+    if not container.up:
+        return
+    if not force:
+        raise _still_up(container)
+    container.stop_requested = True
+    async with container.lock:
+        if container.status is Status.RESTARTING:
+            stopping.cancel_restart(context, container)
+    if container.alive:
+        await stopping.kill_and_wait(context, container)
+
+
+def _in_progress(container: Container) -> Conflict:
+    return Conflict(f"removal of container {container.id} is already in progress")
+
+
+def _still_up(container: Container) -> Conflict:
+    if container.status is Status.PAUSED:
+        return Conflict(
+            f'cannot remove container "/{container.name}": container is paused and must be'
+            " unpaused first"
+        )
+    return Conflict(
+        f'cannot remove container "/{container.name}": container is {container.status}:'
+        " stop the container before removing or force remove"
+    )
+
+
+async def _clean_up(context: Context, container: Container, *, volumes: bool) -> None:
+    for attachment in container.pending:
+        os.close(attachment.fd)
+    container.pending.clear()
+    await asyncio.to_thread(remove_files, context, container)
+    await context.networks.forget(container.id)
+    await context.volumes.release(container.id)
+    if volumes:
+        await _remove_anonymous(context, container)
+
+
+def remove_files(context: Context, container: Container) -> None:
+    """Remove everything of a container on disk; what is gone already is fine. Blocking."""
+    images = [
+        view_key(container.id, index)
+        for index, point in enumerate(container.spec.mounts)
+        if point.kind is MountKind.IMAGE
+    ]
+    for key in (container.id, *images):
+        try:
+            context.snapshotter.remove(key)
+        except NotFound:
+            pass
+    remove_tree(context.roots.container(container.id))
+
+
+async def _remove_anonymous(context: Context, container: Container) -> None:
+    for point in container.spec.mounts:
+        if point.kind is not MountKind.VOLUME or not point.anonymous:
+            continue
+        try:
+            await context.volumes.remove(point.volume)
+        except (NotFound, Conflict):
+            pass  # removed by hand, or another container uses it
+        except TiffinError as error:
+            log.warning("removing volume %s: %s", point.volume, error)
