@@ -63,7 +63,7 @@ class Images:
         self.store = store
         self._context = ImageContext(store, events, users or NoUsers())
         self._access = access or RegistryAccess()
-        self._pulls = Pulls(self._context, self._access, Downloads(self._context, max_downloads))
+        self.pulls = Pulls(self._context, self._access, Downloads(self._context, max_downloads))
         self._pushes = Pushes(self._context, self._access, asyncio.Semaphore(max_uploads))
         self.remote = Remote(self._access)
 
@@ -94,10 +94,6 @@ class Images:
     def hold(self, image: Image) -> Lease:
         """Keep an image's layers while something is made from it; NotFound if it is gone."""
         return self.store.hold(image)
-
-    async def list(self, options: ListOptions | None = None) -> list[ImageSummary]:
-        """List images, newest first."""
-        return await self._context.run(list_images, self._context, options or ListOptions())
 
     async def inspect(self, ref: str, *, manifests: bool = False) -> tuple[ImageInspect, Image]:
         """Describe an image, in the newest version of the API."""
@@ -154,7 +150,7 @@ class Images:
     ) -> Image:
         """Pull one image (`latest` if the reference is bare); NotFound, RegistryError."""
         request = PullRequest(reference.with_default_tag(), platform, credentials)
-        return await self._pulls.pull(request, emit)
+        return await self.pulls.pull(request, emit)
 
     async def pull_all(
         self,
@@ -165,9 +161,9 @@ class Images:
         emit: Progress = silent,
     ) -> None:
         """Pull every tag of a repository; NotFound, RegistryError."""
-        for tag in await self._pulls.tags(repository, credentials):
+        for tag in await self.pulls.tags(repository, credentials):
             request = PullRequest(repository.with_tag(tag), platform, credentials)
-            await self._pulls.pull(request, emit)
+            await self.pulls.pull(request, emit)
 
     async def ensure(
         self,
@@ -265,3 +261,9 @@ class Images:
     def _layers_size(self) -> int:
         chain = {each for image in self.store.all() for each in image.config.chain_ids()}
         return sum(self.store.layer_size(each) for each in chain)
+
+    # Last: from here on the name `list` is this method within the class.
+
+    async def list(self, options: ListOptions | None = None) -> list[ImageSummary]:
+        """List images, newest first."""
+        return await self._context.run(list_images, self._context, options or ListOptions())
