@@ -66,6 +66,21 @@ class OwnRuntime:
             return task
 
 
+    def adopt(
+        self,
+        container_id: str,
+        bundle: Path,
+        init: Process,
+        network: NetworkSockets | None,
+        options: CreateOptions,
+    ) -> "OwnTask":
+        """See `Runtime.adopt`."""
+        settings = config.parse(_document(bundle), bundle)
+        program = self._programs.program(settings.seccomp)
+        group = open_group(settings.cgroups_path or f"tiffin/{container_id}", self.layout)
+        return OwnTask(container_id, settings, group, program, options, init, network)
+
+
 @dataclass(slots=True)
 class _Creation:
     """One `create` on its way; everything made is registered in `undo`."""
@@ -190,6 +205,8 @@ class OwnTask:
         group: Group,
         program: bytes,
         options: CreateOptions,
+        init: Process | None = None,
+        network: NetworkSockets | None = None,
     ) -> None:
         self._id = container_id
         self._config = settings
@@ -198,8 +215,8 @@ class OwnTask:
         self._options = options
         self._channel: Channel | None = None
         self._is_ready = False
-        self._network: NetworkSockets | None = None
-        self._init = Process(-1, -1)
+        self._network = network
+        self._init = init or Process(-1, -1)
 
     @property
     def init(self) -> Process:

@@ -109,3 +109,13 @@ class Runtime(Protocol):
 
     def create(self, container_id: str, bundle: Path, stdio: Stdio, options: CreateOptions) -> Task:
         """Make the task up to the point before its program; nothing is left if it fails."""
+
+    def adopt(
+        self,
+        container_id: str,
+        bundle: Path,
+        init: Process,
+        network: NetworkSockets | None,
+        options: CreateOptions,
+    ) -> Task:
+        """Return a started task that another process has made; `init` is a child of this one."""
