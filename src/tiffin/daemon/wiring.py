@@ -6,10 +6,23 @@ import logging
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
+from tiffin import __version__
+from tiffin.content.local import LocalContentStore
 from tiffin.daemon.config import Config
+from tiffin.engine.build.service import Builds
+from tiffin.engine.commit import Commits
+from tiffin.engine.containers.context import Context as ContainerContext
+from tiffin.engine.containers.context import Settings as ContainerSettings
+from tiffin.engine.containers.listing import ListOptions
+from tiffin.engine.containers.registry import Registry
+from tiffin.engine.containers.service import Containers
+from tiffin.engine.containers.store import Store
 from tiffin.engine.events import Events
 from tiffin.engine.host import read_host
+from tiffin.engine.images.access import RegistryAccess
+from tiffin.engine.images.service import Images
 from tiffin.engine.networks.options import NetworkOptions
 from tiffin.engine.networks.service import Networks
 from tiffin.engine.roots import Roots
@@ -18,11 +31,25 @@ from tiffin.engine.tasks.service import Tasks
 from tiffin.engine.volumes.service import Volumes
 from tiffin.fs import atomic
 from tiffin.fs.trash import Trash
+from tiffin.images.store import ImageStore
+from tiffin.registry.endpoints import RegistryOptions
+from tiffin.registry.transport import Retry
+from tiffin.server.routes import build as build_routes
+from tiffin.server.routes import commit as commit_routes
+from tiffin.server.routes import containers as container_routes
+from tiffin.server.routes import distribution as distribution_routes
 from tiffin.server.routes import events as event_routes
+from tiffin.server.routes import exec as exec_routes
+from tiffin.server.routes import images as image_routes
+from tiffin.server.routes import networks as network_routes
 from tiffin.server.routes import system as system_routes
 from tiffin.server.routes import volumes as volume_routes
 from tiffin.server.routing import Route
+from tiffin.snapshots.native import NativeSnapshotter
+from tiffin.snapshots.overlay import OverlaySnapshotter
+from tiffin.state.containers import ContainerRecords
 from tiffin.state.database import Database
+from tiffin.state.images import ImageRecords
 from tiffin.state.volumes import VolumeRows
 from tiffin.volumes.local import LocalVolumes
 
@@ -52,21 +79,46 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         tasks = Tasks(roots)
         await tasks.start()
         stack.push_async_callback(tasks.close)
+        snapshotter = make_snapshotter(config)
+        stack.callback(snapshotter.close)
+        image_store = ImageStore(
+            LocalContentStore(roots.content), snapshotter, ImageRecords(database)
+        )
+
         volumes = Volumes(VolumeRows(database), LocalVolumes(roots.volumes, trash), events)
+        images = make_images(config, image_store, events)
+        stack.callback(images.close)
         networks = Networks(roots, database, events, network_options(config))
+        containers = Containers(
+            ContainerContext(
+                roots=roots,
+                registry=Registry(),
+                store=Store(ContainerRecords(database)),
+                tasks=tasks,
+                images=images,
+                networks=networks,
+                volumes=volumes,
+                snapshotter=snapshotter,
+                events=events,
+                settings=container_settings(config),
+            )
+        )
+        stack.push_async_callback(containers.close)
+        images.users = containers
+        builds = Builds(roots, image_store, images.pulls, tasks, networks, containers, events)
+        stack.callback(builds.close)
+        commits = Commits(image_store, containers, events)
 
-        for service in (volumes, networks):
+        for service in (volumes, images, networks, containers, builds):
             await service.recover()
-
-        async def none() -> int:
-            return 0
+        await containers.resume()
 
         identity = engine_id(roots)
         system = System(
             system_settings(config, identity),
             read_host(),
             events,
-            Nouns(containers=Counts, images=none, layers_size=none),
+            nouns(containers, images, volumes, builds),
         )
 
         def reconfigure(changed: Config) -> None:
@@ -79,9 +131,77 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
                 *system_routes.routes(system),
                 *event_routes.routes(system),
                 *volume_routes.routes(volumes),
+                *network_routes.routes(networks, containers),
+                *image_routes.routes(images),
+                *distribution_routes.routes(images),
+                *container_routes.routes(containers),
+                *exec_routes.routes(containers),
+                *build_routes.routes(builds),
+                *commit_routes.routes(commits),
             ],
             reconfigure=reconfigure,
         )
+
+
+def make_snapshotter(config: Config) -> OverlaySnapshotter | NativeSnapshotter:
+    """Return the snapshotter that the configuration names."""
+    if config.storage_driver == "native":
+        return NativeSnapshotter(config.roots.snapshots)
+    return OverlaySnapshotter(config.roots.snapshots)
+
+
+def make_images(config: Config, store: ImageStore, events: Events) -> Images:
+    """Return the service of images with the registries of the configuration."""
+    registry = config.registry
+    options = RegistryOptions(mirrors=registry.mirrors, insecure=registry.insecure)
+    access = RegistryAccess(options, f"tiffin/{__version__}", Retry(attempts=registry.attempts))
+    return Images(
+        store, events, access, max_downloads=registry.downloads, max_uploads=registry.uploads
+    )
+
+
+def container_settings(config: Config) -> ContainerSettings:
+    """Return what a container gets that does not say."""
+    defaults = config.containers
+    return ContainerSettings(
+        log_driver=defaults.log_driver,
+        log_options=defaults.log_options,
+        shm_size=defaults.shm_bytes,
+        init=defaults.init,
+        runtime=defaults.runtime,
+    )
+
+
+def nouns(containers: Containers, images: Images, volumes: Volumes, builds: Builds) -> Nouns:
+    """Return what the daemon's own routes tell of the other services."""
+
+    def counts() -> Counts:
+        numbers = containers.counts()
+        return Counts(numbers["running"], numbers["paused"], numbers["stopped"])
+
+    async def container_usage() -> list[Any]:
+        return list(await containers.list(ListOptions(every=True, size=True)))
+
+    async def volume_usage() -> list[Any]:
+        return list(await volumes.disk_usage())
+
+    async def image_usage() -> list[Any]:
+        return list(await images.usage())
+
+    async def build_usage() -> list[Any]:
+        return list(await builds.disk_usage())
+
+    return Nouns(
+        containers=counts,
+        images=images.count,
+        layers_size=images.layers_size,
+        usage={
+            "container": container_usage,
+            "image": image_usage,
+            "volume": volume_usage,
+            "build-cache": build_usage,
+        },
+    )
 
 
 async def _purge(trash: Trash) -> None:
