@@ -22,6 +22,7 @@ from tiffin.engine.bundle.mounts import EtcFiles, ResolvedMount
 from tiffin.engine.bundle.namespaces import shared_with
 from tiffin.engine.bundle.users import Account, resolve_user
 from tiffin.engine.containers.files import write_files
+from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.rootfs import read_lines
 from tiffin.engine.networks.contract import Allocation, ContainerNetworks
 from tiffin.engine.roots import Roots
@@ -33,7 +34,7 @@ from tiffin.engine.tasks.contract import (
     TaskRequest,
     TaskService,
 )
-from tiffin.errors import Cancelled, FailedPrecondition
+from tiffin.errors import Cancelled, Conflict, FailedPrecondition
 from tiffin.fs import atomic
 from tiffin.fs.rooted import Root, remove_tree
 from tiffin.linux.mounts import detached
@@ -67,8 +68,8 @@ class Networks(Protocol):
 class RunningContainers(Protocol):
     """What `--network container:…` needs of containers."""
 
-    def running_pid(self, reference: str) -> int:
-        """Return the init process of a running container; NotFound, Conflict."""
+    def find(self, reference: str) -> Container:
+        """Return the live object; NotFound `No such container: …`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,10 @@ class TaskExecutor:
         other = shared_with(network)
         if not other:
             return {}
-        return {"network": f"/proc/{self.containers.running_pid(other)}/ns/net"}
+        container = self.containers.find(other)
+        if not container.alive:
+            raise Conflict(f"cannot join network of a non running container: {container.id}")
+        return {"network": f"/proc/{container.instance.pid}/ns/net"}
 
 
 def _cancel(future: "concurrent.futures.Future[int]") -> None:
