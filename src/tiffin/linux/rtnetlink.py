@@ -33,7 +33,8 @@ IFLA_IFALIAS = 20
 IFLA_LINKINFO, IFLA_AF_SPEC, IFLA_NET_NS_FD = 18, 26, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 8, 1
-IFLA_PROTINFO, IFLA_BRPORT_ISOLATED = 12, 33
+IFLA_BR_NF_CALL_IPTABLES, IFLA_BR_NF_CALL_IP6TABLES = 36, 37
+IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
 IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE = 1, 1
 IFLA_VLAN_ID = 1
 VETH_INFO_PEER = 1
@@ -181,12 +182,28 @@ def set_link(
     return Request(RTM_NEWLINK, 0, payload, f"set link {link} {changes}".rstrip())
 
 
-def isolate_port(link: int) -> Request:
-    """Let a bridge port reach only ports that are not isolated, such as the bridge itself."""
-    payload = IFINFO.pack(socket.AF_BRIDGE, 0, link, 0, 0) + nl.nested(
-        IFLA_PROTINFO, nl.u8(IFLA_BRPORT_ISOLATED, 1)
+def set_bridge_port(link: Which, *, hairpin: bool, isolated: bool) -> Request:
+    """Set how a bridge treats a port of its.
+
+    `hairpin`: packets may leave by the port that they came from; `isolated`: the port reaches only
+    ports that are not isolated, such as the bridge itself.
+    """
+    data = nl.u8(IFLA_BRPORT_MODE, hairpin) + nl.u8(IFLA_BRPORT_ISOLATED, isolated)
+    info = nl.nested(
+        IFLA_LINKINFO,
+        nl.text(IFLA_INFO_SLAVE_KIND, "bridge"),
+        nl.nested(IFLA_INFO_SLAVE_DATA, data),
     )
-    return Request(RTM_NEWLINK, 0, payload, f"isolate bridge port {link}")
+    words = [word for word, on in (("hairpin", hairpin), ("isolated", isolated)) if on]
+    what = f"set bridge port {link} {' '.join(words) or 'plain'}"
+    return Request(RTM_NEWLINK, 0, _link_header(link) + info, what)
+
+
+def filter_bridged_packets(bridge: Which) -> Request:
+    """Let nftables see the packets between a bridge's ports (needs br_netfilter)."""
+    data = nl.u8(IFLA_BR_NF_CALL_IPTABLES, 1) + nl.u8(IFLA_BR_NF_CALL_IP6TABLES, 1)
+    payload = _link_header(bridge) + _kind("bridge", data)
+    return Request(RTM_NEWLINK, 0, payload, f"filter packets within bridge {bridge}")
 
 
 def delete_link(link: Which) -> Request:

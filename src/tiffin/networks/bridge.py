@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tiffin.errors import InvalidArgument
 from tiffin.linux import rtnetlink as rt
-from tiffin.linux.netlink import Channel
+from tiffin.linux.netlink import Channel, Request
 from tiffin.networks.driver import EndpointSpec, NetworkSpec, PortMapping, Sandbox
 from tiffin.networks.firewall import BridgeRules, Firewall, Published
 from tiffin.spec.ids import EndpointId, NetworkId
@@ -90,9 +90,11 @@ class BridgeDriver:
                 link = self._add_bridge(network, name)
             elif link.kind != "bridge":
                 raise InvalidArgument(f"interface {name} exists and is not a bridge")
+            shy = self._is_shy(network) and filters_bridged_packets()
             self._channel.execute(
                 [
                     rt.set_link(link.index, up=True),
+                    *([rt.filter_bridged_packets(link.index)] if shy else []),
                     *(rt.add_address(link.index, address) for address in network.gateways),
                 ]
             )
@@ -140,10 +142,9 @@ class BridgeDriver:
                         mtu=bridge.mtu,
                     ),
                     rt.set_link(veth, up=True, master=bridge.index, no_link_local=True),
+                    *self._port_settings(network, endpoint),
                 ]
             )
-            if not boolean(network.options, OPTION_ICC, default=True):
-                self._isolate(veth)
             configure(inside, endpoint)
             self._firewall.publish(published(endpoint))
             undo.pop_all()
@@ -207,11 +208,18 @@ class BridgeDriver:
         if link is not None and link.alias == self._alias(network.id):
             delete_link(self._channel, name)
 
-    def _isolate(self, veth: str) -> None:
-        link = rt.find_link(self._channel, veth)
-        if link is None:
-            raise OSError(errno.ENODEV, "the new veth is gone", veth)
-        self._channel.execute([rt.isolate_port(link.index)])
+    def _is_shy(self, network: NetworkSpec) -> bool:
+        return not boolean(network.options, OPTION_ICC, default=True)
+
+    def _port_settings(self, network: NetworkSpec, endpoint: EndpointSpec) -> list[Request]:
+        isolated = self._is_shy(network) and not filters_bridged_packets()
+        # Where bridged packets pass nftables too (br_netfilter), a container that asks for its own
+        # published port gets its packets back by the port that they came from.
+        hairpin = bool(endpoint.ports)
+        if not (isolated or hairpin):
+            return []
+        veth = self.veth_name(endpoint.id)
+        return [rt.set_bridge_port(veth, hairpin=hairpin, isolated=isolated)]
 
     def _tune(self, network: NetworkSpec, bridge: str) -> None:
         # Lets 127.0.0.1 be translated to a container; `Firewall` keeps containers from the
@@ -313,6 +321,15 @@ def mtu_option(options: Mapping[str, str]) -> int:
     if not value.isdecimal() or not MIN_MTU <= int(value) <= MAX_MTU:
         raise InvalidArgument(f"failed to parse {OPTION_MTU} value: {value!r} (invalid MTU)")
     return int(value)
+
+
+def filters_bridged_packets() -> bool:
+    """Tell whether nftables can see what passes from port to port (br_netfilter is loaded).
+
+    Then the rules keep containers apart that shall not talk, published ports excepted; otherwise
+    the ports themselves are isolated, and published ports are reached by routing.
+    """
+    return (SYSCTL / "bridge").is_dir()
 
 
 def delete_link(channel: Channel, name: str) -> None:

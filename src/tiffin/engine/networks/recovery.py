@@ -27,6 +27,15 @@ def recover(context: Context) -> None:
             lifecycle.write_names(context, network)
 
 
+def purge(context: Context) -> None:
+    """Remove all bridges, veths and rules of this daemon, for good or until the next recovery."""
+    with context.lock:
+        for network in context.registry.networks():
+            removal.unmake(context, network)
+        context.bridges.remove_orphans([], [])
+        context.firewall.remove()
+
+
 def _drop_unfinished(context: Context) -> None:
     for network in context.registry.networks():
         if not network.ready:

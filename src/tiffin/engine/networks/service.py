@@ -72,6 +72,10 @@ class Networks:
         """Bring the kernel in line with what is persisted and still running."""
         await asyncio.to_thread(recovery.recover, self._context)
 
+    async def purge(self) -> None:
+        """Take everything of this daemon out of the kernel; the records stay."""
+        await asyncio.to_thread(recovery.purge, self._context)
+
     async def allocate(self, container: ContainerNetworks) -> Allocation:
         """Reserve addresses and ports; Docker's errors if that fails, with nothing kept."""
         try:

@@ -136,7 +136,7 @@ class _Handlers:
         if len(until) > 1:
             raise InvalidArgument("more than one until filter specified")
         names = await self._service.prune(wanted, moment_ns(until[0]) if until else None)
-        return json_response(NetworkPruneReport(networks_deleted=names or None))
+        return json_response(NetworkPruneReport(networks_deleted=list(names) or None))
 
 
 def _named(container: str) -> str:

@@ -1,0 +1,505 @@
+"""Bridges, ports and rules on the real kernel, in a host of the test's own."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tiffin.api.types.networks import (
+    IPAM,
+    EndpointSettings,
+    IPAMConfig,
+    NetworkCreateRequest,
+    PortBinding,
+)
+from tiffin.engine.events import Events
+from tiffin.engine.networks.contract import Allocation, ConnectTarget
+from tiffin.engine.networks.service import ContainerNetworks, NetworkOptions, Networks
+from tiffin.engine.roots import Roots
+from tiffin.errors import FailedPrecondition, PermissionDenied
+from tiffin.networks.driver import Sandbox
+from tiffin.spec.ids import ContainerId, new_id
+from tiffin.state.database import Database
+from tiffin.testing.network_lab import (
+    HOST_ADDRESS,
+    OUTSIDE_ADDRESS,
+    Host,
+    Namespace,
+    ask,
+    in_new_host,
+    is_reachable,
+)
+
+pytestmark = pytest.mark.root
+
+UDP = socket.SOCK_DGRAM
+OPTIONS = NetworkOptions(address_pools=(("10.213.0.0/16", 24), ("fd00:213::/48", 64)))
+
+
+@dataclass
+class Up:
+    """A container that is up."""
+
+    id: ContainerId
+    namespace: Namespace
+    allocation: Allocation
+    wishes: ContainerNetworks
+
+    @property
+    def ip(self) -> str:
+        return next(
+            e.ip_address for e in self.allocation.settings.networks.values() if e.ip_address
+        )
+
+    @property
+    def ip6(self) -> str:
+        return next(
+            e.global_ipv6_address
+            for e in self.allocation.settings.networks.values()
+            if e.global_ipv6_address
+        )
+
+
+class Engine:
+    """Networks with a state of their own, driven without a running loop."""
+
+    def __init__(
+        self, host: Host, *, directory: Path | None = None, options: NetworkOptions = OPTIONS
+    ) -> None:
+        self.host = host
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="tiffin-networks-"))
+        host.stack.callback(subprocess.run, ["rm", "-rf", str(self.directory)], check=True)
+        self.roots = Roots(self.directory / "data", self.directory / "exec")
+        self.roots.data.mkdir(parents=True, exist_ok=True)
+        self.events = Events()
+        self.database = Database(self.roots.database)
+        self.networks = Networks(self.roots, self.database, self.events, options)
+        asyncio.run(self.networks.recover())
+
+    def create(self, name: str, **wanted: object) -> str:
+        request = NetworkCreateRequest(name=name, **wanted)  # type: ignore[arg-type]
+        return asyncio.run(self.networks.create(request)).id
+
+    def allocate(
+        self, name: str, network: str = "default", **wanted: object
+    ) -> tuple[ContainerNetworks, Allocation]:
+        wishes = ContainerNetworks(
+            ContainerId(new_id()),
+            name,
+            hostname=name,
+            network_mode=network,
+            **wanted,  # type: ignore[arg-type]
+        )
+        return wishes, asyncio.run(self.networks.allocate(wishes))
+
+    def up(
+        self,
+        name: str,
+        network: str = "default",
+        *,
+        dns: tuple[int, int] = (0, 0),
+        **wanted: object,
+    ) -> Up:
+        wishes, allocation = self.allocate(name, network, **wanted)
+        namespace = self.host.namespace()
+        asyncio.run(self.networks.plug(allocation, namespace.sandbox(*dns)))
+        return Up(wishes.id, namespace, allocation, wishes)
+
+    def down(self, container: Up) -> None:
+        asyncio.run(self.networks.release(container.id))
+        container.allocation.close()
+
+    def target(self, container: Up) -> ConnectTarget:
+        async def open_sandbox() -> Sandbox:
+            inside = container.namespace
+            return Sandbox(
+                os.dup(inside.netns), inside.rtnetlink.dup(), inside.nfnetlink.dup(), 5300, 5301
+            )
+
+        return ConnectTarget(container.wishes, open_sandbox)
+
+
+def published(*ports: str) -> dict[str, list[PortBinding]]:
+    """`8080:80/tcp`, `127.0.0.1:8080:80/udp`."""
+    bindings: dict[str, list[PortBinding]] = {}
+    for text in ports:
+        host, container = text.rsplit(":", 1)
+        address, _, port = host.rpartition(":")
+        bindings.setdefault(container, []).append(PortBinding(host_ip=address, host_port=port))
+    return bindings
+
+
+@in_new_host
+def test_containers_reach_each_other_the_host_and_the_outside(host: Host) -> None:
+    engine = Engine(host)
+    one, other = engine.up("one"), engine.up("other")
+    host.serve(other.namespace, "0.0.0.0", 80)
+    host.serve(None, HOST_ADDRESS, 81)
+    host.serve(host.outside, OUTSIDE_ADDRESS, 82)
+    assert ask(one.namespace, other.ip, 80) == one.ip
+    assert ask(one.namespace, HOST_ADDRESS, 81) == one.ip
+    assert ask(one.namespace, OUTSIDE_ADDRESS, 82) == HOST_ADDRESS
+    assert one.ip == "10.213.0.2"
+
+
+@in_new_host
+def test_published_ports_from_everywhere(host: Host) -> None:
+    engine = Engine(host)
+    web = engine.up("web", port_bindings=published(":8080:80/tcp", ":5353:53/udp"))
+    host.serve(web.namespace, "0.0.0.0", 80)
+    host.serve(web.namespace, "0.0.0.0", 53, kind=UDP)
+    for address in ("127.0.0.1", "127.1.2.3", HOST_ADDRESS, "10.213.0.1"):
+        assert ask(None, address, 8080)
+        assert ask(None, address, 5353, kind=UDP)
+    assert ask(host.outside, HOST_ADDRESS, 8080) == OUTSIDE_ADDRESS
+    assert ask(host.outside, HOST_ADDRESS, 5353, kind=UDP) == OUTSIDE_ADDRESS
+    # Hairpin: the container by its own published port, and its neighbour.
+    assert ask(web.namespace, HOST_ADDRESS, 8080)
+    assert ask(engine.up("neighbour").namespace, HOST_ADDRESS, 8080)
+    # From another network a published port is reached as from outside.
+    engine.create("apart")
+    assert ask(engine.up("far", "apart").namespace, HOST_ADDRESS, 8080)
+    assert {(f.protocol, f.target_ip, f.target_port) for f in web.allocation.forwards} == {
+        ("tcp", web.ip, 80),
+        ("udp", web.ip, 53),
+    }
+    assert {b.host_port for b in web.allocation.settings.ports["80/tcp"] or ()} == {"8080"}
+    engine.down(web)
+    assert not is_reachable(host.outside, HOST_ADDRESS, 8080)
+
+
+@in_new_host
+def test_a_port_of_one_address_is_not_on_the_others(host: Host) -> None:
+    engine = Engine(host)
+    web = engine.up("web", port_bindings=published("127.0.0.1:8080:80/tcp"))
+    host.serve(web.namespace, "0.0.0.0", 80)
+    assert ask(None, "127.0.0.1", 8080)
+    assert not is_reachable(host.outside, HOST_ADDRESS, 8080)
+    assert not is_reachable(None, HOST_ADDRESS, 8080)
+
+
+@in_new_host
+def test_the_loopback_of_the_host_stays_its_own(host: Host) -> None:
+    engine = Engine(host)
+    web = engine.up("web", port_bindings=published("127.0.0.1:8080:80/tcp"))
+    host.serve(web.namespace, "0.0.0.0", 80)
+    host.serve(None, "127.0.0.1", 99)
+    evil = engine.up("evil")
+    evil.namespace.call(
+        lambda: subprocess.run(
+            "ip route add 127.0.0.1/32 via 10.213.0.1 table 7; ip rule add to 127.0.0.1 pref 0 table 7;"
+            "ip rule add pref 1 table local; ip rule del pref 0 table local;"
+            "sysctl -qw net.ipv4.conf.all.route_localnet=1",
+            shell=True, check=False, capture_output=True,
+        )
+    )  # fmt: skip
+    assert not is_reachable(evil.namespace, "127.0.0.1", 99)
+    # A neighbour on the wire sends to 127.0.0.1 through our address.
+    host.outside.call(
+        lambda: subprocess.run(
+            "ip route add 127.0.0.1/32 via 203.0.113.2 table 7; ip rule add to 127.0.0.1 pref 0 table 7;"
+            "ip rule add pref 1 table local; ip rule del pref 0 table local;"
+            "sysctl -qw net.ipv4.conf.all.route_localnet=1",
+            shell=True, check=False, capture_output=True,
+        )
+    )  # fmt: skip
+    assert not is_reachable(host.outside, "127.0.0.1", 8080)
+
+
+@in_new_host
+def test_networks_are_apart_and_unpublished_ports_closed(host: Host) -> None:
+    engine = Engine(host)
+    engine.create("red")
+    engine.create("blue")
+    red, blue = engine.up("a", "red"), engine.up("b", "blue")
+    host.serve(blue.namespace, "0.0.0.0", 80)
+    assert not is_reachable(red.namespace, blue.ip, 80)
+    assert is_reachable(None, blue.ip, 80)
+    host.outside.call(
+        lambda: subprocess.run(
+            ["ip", "route", "add", "10.213.0.0/16", "via", HOST_ADDRESS], check=True
+        )
+    )
+    assert not is_reachable(host.outside, blue.ip, 80)
+
+
+@in_new_host
+def test_internal_networks_lead_nowhere(host: Host) -> None:
+    engine = Engine(host)
+    engine.create("inner", internal=True)
+    one, other = engine.up("one", "inner"), engine.up("other", "inner")
+    host.serve(other.namespace, "0.0.0.0", 80)
+    host.serve(host.outside, OUTSIDE_ADDRESS, 82)
+    assert ask(one.namespace, other.ip, 80) == one.ip
+    assert not is_reachable(one.namespace, OUTSIDE_ADDRESS, 82)
+    assert one.allocation.dns is not None
+    assert one.allocation.dns.upstreams == ()
+
+
+@in_new_host
+def test_without_icc_only_published_ports_connect(host: Host) -> None:
+    engine = Engine(host)
+    engine.create("shy", options={"com.docker.network.bridge.enable_icc": "false"})
+    one = engine.up("one", "shy")
+    other = engine.up("other", "shy", port_bindings=published(":8080:80/tcp"))
+    host.serve(other.namespace, "0.0.0.0", 80)
+    host.serve(host.outside, OUTSIDE_ADDRESS, 82)
+    assert not is_reachable(one.namespace, other.ip, 80)
+    assert is_reachable(one.namespace, HOST_ADDRESS, 8080)
+    assert is_reachable(one.namespace, OUTSIDE_ADDRESS, 82)
+
+
+@in_new_host
+def test_ipv6(host: Host) -> None:
+    engine = Engine(host)
+    engine.create("six", enable_ipv6=True)
+    one = engine.up("one", "six", port_bindings=published(":8080:80/tcp"))
+    other = engine.up("other", "six")
+    host.serve(one.namespace, "::", 80)
+    assert ask(other.namespace, one.ip6, 80) == other.ip6
+    host.rt.execute([])
+    subprocess.run("ip -6 addr add fd00:99::2/64 dev eth0 nodad", shell=True, check=True)
+    host.outside.call(
+        lambda: subprocess.run(
+            "ip -6 addr add fd00:99::1/64 dev uplink nodad", shell=True, check=True
+        )
+    )
+    assert ask(host.outside, "fd00:99::2", 8080) == "fd00:99::1"
+    targets = {f.target_ip for f in one.allocation.forwards}
+    assert targets == {one.ip, one.ip6}
+
+
+@in_new_host
+def test_an_ipv4_container_behind_an_ipv6_port_is_for_the_shim(host: Host) -> None:
+    engine = Engine(host)
+    web = engine.up("web", port_bindings=published(":8080:80/tcp"))
+    assert sorted(f.target_ip for f in web.allocation.forwards) == [web.ip, web.ip]
+    hosts = {b.host_ip for b in web.allocation.settings.ports["80/tcp"] or ()}
+    assert hosts == {"0.0.0.0", "::"}
+    # The socket is listening: a client of ::1 gets a connection (which the shim will serve).
+    with socket.create_connection(("::1", 8080), timeout=1):
+        pass
+
+
+@in_new_host
+def test_ports_are_reserved(host: Host) -> None:
+    engine = Engine(host)
+    engine.up("web", port_bindings=published(":8080:80/tcp"))
+    with pytest.raises(
+        FailedPrecondition, match=r"Bind for 0\.0\.0\.0:8080 failed: port is already allocated"
+    ):
+        engine.up("again", port_bindings=published(":8080:80/tcp"))
+    with pytest.raises(FailedPrecondition, match=r"port is already allocated"):
+        engine.up("again", port_bindings=published("127.0.0.1:8080:80/tcp"))
+    with socket.create_server(("0.0.0.0", 9090)):
+        with pytest.raises(FailedPrecondition, match="address already in use"):
+            engine.up("again", port_bindings=published(":9090:80/tcp"))
+    assert not [link for link in host.links() if "again" in link]
+    engine.up("other", port_bindings=published(":9090:80/tcp"))
+    automatic = engine.up("automatic", publish_all=True, exposed_ports=("80/tcp",))
+    port = int((automatic.allocation.settings.ports["80/tcp"] or [])[0].host_port)
+    assert 32768 <= port <= 60999
+
+
+@in_new_host
+def test_a_large_range_is_one_element(host: Host) -> None:
+    engine = Engine(host)
+    bindings = {
+        f"{port}/tcp": [PortBinding(host_ip="0.0.0.0", host_port=str(port))]
+        for port in range(20000, 21000)
+    }
+    web = engine.up("web", port_bindings=bindings)
+    host.serve(web.namespace, "0.0.0.0", 20500)
+    assert ask(None, "127.0.0.1", 20500)
+    assert ask(host.outside, HOST_ADDRESS, 20500) == OUTSIDE_ADDRESS
+    shown = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True)
+    assert f"tcp . 0.0.0.0/0 . 20000-20999 : {web.ip}" in shown.stdout
+    assert len(web.allocation.settings.ports) == 1000
+
+
+@in_new_host
+def test_dns_reaches_the_shims_sockets(host: Host) -> None:
+    engine = Engine(host)
+    engine.create("shop")
+    namespace = host.namespace()
+    wishes, allocation = engine.allocate("web", "shop")
+    udp = namespace.socket(socket.AF_INET, UDP)
+    tcp = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+    assert allocation.resolv_conf.startswith("nameserver 127.0.0.11\n")
+    from tiffin.linux import rtnetlink
+    from tiffin.linux.netlink import Channel
+
+    Channel(namespace.rtnetlink).execute([rtnetlink.set_link(1, up=True)])
+    udp.bind(("127.0.0.11", 0))
+    tcp.bind(("127.0.0.11", 0))
+    tcp.listen()
+    asyncio.run(
+        engine.networks.plug(
+            allocation, namespace.sandbox(udp.getsockname()[1], tcp.getsockname()[1])
+        )
+    )
+    client = namespace.socket(socket.AF_INET, UDP)
+    client.settimeout(2)
+    client.connect(("127.0.0.11", 53))
+    client.send(b"question")
+    data, peer = udp.recvfrom(100)
+    assert data == b"question"
+    udp.sendto(b"answer", peer)
+    assert client.recv(100) == b"answer"
+    stream = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
+    stream.settimeout(2)
+    stream.connect(("127.0.0.11", 53))
+    assert wishes.id
+
+
+@in_new_host
+def test_names_follow_who_is_there(host: Host) -> None:
+    from tiffin.wire.names import Names
+
+    engine = Engine(host)
+    engine.create("shop")
+    web = engine.up("web", "shop", endpoints={"shop": EndpointSettings(links=["db:store"])})
+    assert web.allocation.dns is not None
+    names = Names(web.allocation.dns.names)
+    assert names.addresses("db") is None
+    db = engine.up("db", "shop", endpoints={"shop": EndpointSettings(aliases=["sql"])})
+    for name in ("db", "sql", "sql.shop", db.id[:12], "store"):
+        assert [str(a) for a in names.addresses(name) or ()] == [db.ip], name
+    asyncio.run(engine.networks.rename(db.id, "database"))
+    assert names.addresses("database")
+    assert names.addresses("db") is None
+    engine.down(db)
+    assert names.addresses("sql") is None
+    engine.down(web)
+    assert not web.allocation.dns.names.exists()
+
+
+@in_new_host
+def test_connect_and_disconnect_while_running(host: Host) -> None:
+    engine = Engine(host)
+    engine.create("front")
+    engine.create("back")
+    web = engine.up("web", "front", port_bindings=published(":8080:80/tcp"))
+    db = engine.up("db", "back")
+    host.serve(db.namespace, "0.0.0.0", 5432)
+    host.serve(web.namespace, "0.0.0.0", 80)
+    host.serve(host.outside, OUTSIDE_ADDRESS, 82)
+    assert not is_reachable(web.namespace, db.ip, 5432)
+    target = engine.target(web)
+    asyncio.run(engine.networks.connect("back", target, EndpointSettings(aliases=["www"])))
+    assert ask(web.namespace, db.ip, 5432).startswith("10.213.")
+    with pytest.raises(PermissionDenied, match="already exists in network back"):
+        asyncio.run(engine.networks.connect("back", target, None))
+    shown = asyncio.run(engine.networks.settings(web.wishes))
+    assert set(shown.networks) == {"front", "back"}
+    assert shown.networks["back"].aliases == ["www"]
+    # The network that led outside goes: the other one takes over, ports included.
+    asyncio.run(engine.networks.disconnect("front", target))
+    assert ask(web.namespace, OUTSIDE_ADDRESS, 82) == HOST_ADDRESS
+    assert ask(host.outside, HOST_ADDRESS, 8080) == OUTSIDE_ADDRESS
+    with pytest.raises(PermissionDenied, match="is not connected to network front"):
+        asyncio.run(engine.networks.disconnect("front", target))
+    engine.down(web)
+    stopped = asyncio.run(engine.networks.settings(web.wishes))
+    assert set(stopped.networks) == {"back"}
+
+
+@in_new_host
+def test_nothing_is_left(host: Host) -> None:
+    before = host.links()
+    engine = Engine(host)
+    engine.create("shop")
+    containers = [
+        engine.up(f"c{i}", "shop", port_bindings=published(f":{9000 + i}:80/tcp")) for i in range(3)
+    ]
+    with pytest.raises(PermissionDenied, match=r"has active endpoints \(name:\"c0\" id:\""):
+        asyncio.run(engine.networks.remove("shop"))
+    for container in containers:
+        engine.down(container)
+    asyncio.run(engine.networks.remove("shop"))
+    assert host.links() - before == {f"{engine.roots.tag}0"}
+    listed = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True)
+    assert ". 9000" not in listed.stdout
+    asyncio.run(engine.networks.purge())
+    assert host.links() == before
+    assert host.tables() == []
+
+
+@in_new_host
+def test_recovery_after_a_kill(host: Host) -> None:
+    engine = Engine(host)
+    engine.create("shop")
+    alive = engine.up("alive", "shop", port_bindings=published(":8080:80/tcp"))
+    dead = engine.up("dead", "shop", port_bindings=published(":8081:80/tcp"))
+    host.serve(alive.namespace, "0.0.0.0", 80)
+    subprocess.run(["nft", "flush", "ruleset"], check=True)
+    subprocess.run(
+        [
+            "ip",
+            "link",
+            "del",
+            f"{engine.roots.tag}{engine.networks._context.registry.endpoints_of(dead.id)[0].id}"[
+                :15
+            ],
+        ],
+        check=True,
+    )
+    orphan = f"{engine.roots.tag}0000000000"[:15]
+    subprocess.run(
+        ["ip", "link", "add", orphan, "type", "veth", "peer", "name", "orphanpeer"], check=True
+    )
+    dead.allocation.close()
+    again = Engine(host, directory=engine.directory)
+    assert ask(host.outside, HOST_ADDRESS, 8080) == OUTSIDE_ADDRESS
+    assert orphan not in host.links()
+    inspected = asyncio.run(again.networks.inspect("shop"))
+    assert set(inspected.containers) == {alive.id}
+    again.up("heir", "shop", port_bindings=published(":8081:80/tcp"))
+    asyncio.run(again.networks.retain([]))
+    assert not asyncio.run(again.networks.inspect("shop")).containers
+
+
+@in_new_host
+def test_two_daemons_side_by_side(host: Host) -> None:
+    one, other = Engine(host), Engine(host)
+    first, second = one.up("first"), other.up("second")
+    assert first.ip != second.ip
+    host.serve(second.namespace, "0.0.0.0", 80)
+    host.serve(host.outside, OUTSIDE_ADDRESS, 82)
+    assert not is_reachable(first.namespace, second.ip, 80)
+    asyncio.run(one.networks.release(first.id))
+    asyncio.run(one.networks.purge())
+    assert is_reachable(second.namespace, OUTSIDE_ADDRESS, 82)
+
+
+@in_new_host
+def test_a_flushed_table_comes_back_with_the_next_change(host: Host) -> None:
+    engine = Engine(host)
+    web = engine.up("web", port_bindings=published(":8080:80/tcp"))
+    host.serve(web.namespace, "0.0.0.0", 80)
+    subprocess.run(["nft", "flush", "ruleset"], check=True)
+    engine.up("other", port_bindings=published(":8081:80/tcp"))
+    assert ask(host.outside, HOST_ADDRESS, 8080) == OUTSIDE_ADDRESS
+
+
+@in_new_host
+def test_subnets_avoid_what_the_host_has(host: Host) -> None:
+    subprocess.run(
+        "ip addr add 10.213.0.77/24 dev eth0; ip route add 10.213.1.0/24 via 203.0.113.1",
+        shell=True,
+        check=True,
+    )
+    engine = Engine(host)
+    assert engine.up("one").ip == "10.213.2.2"
+    engine.create(
+        "fixed", ipam=IPAM(config=[IPAMConfig(subnet="10.213.9.0/24", gateway="10.213.9.7")])
+    )
+    fixed = engine.up("two", "fixed")
+    assert fixed.ip == "10.213.9.1"
+    with pytest.raises(PermissionDenied, match="Pool overlaps"):
+        engine.create("clash", ipam=IPAM(config=[IPAMConfig(subnet="10.213.8.0/22")]))
