@@ -48,12 +48,13 @@ class Applied:
 def apply_layer(
     stream: Source,
     mounts: Sequence[Mount],
-    upper: Path | None = None,
-    lowers: Sequence[Path] = (),
+    upper: Path | None,
+    lowers: Sequence[Path],
 ) -> Applied:
     """Apply a layer, compressed or not, to a snapshot that is not mounted.
 
-    `mounts`, `upper` and `lowers` are what the snapshotter answers for it. InvalidArgument names the
+    `mounts`, `upper` and `lowers` are what the snapshotter answers for it: with none below, there is
+    nothing to white out. InvalidArgument names the
     entry of a malformed archive, FailedPrecondition the one that the system could not write.
     """
     if upper is not None:
@@ -243,6 +244,8 @@ class _Overlay(_Target):
         return target
 
     def whiteout(self, path: str) -> None:
+        if self._lowers.find(path) is None:
+            return
         parent, name = self.root.locate(path)
         try:
             os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)

@@ -1,0 +1,20 @@
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """No descriptor, mount or thread is left by a test."""
+
+    def state() -> tuple[set[str], str, int]:
+        mounts = Path("/proc/self/mountinfo").read_text()
+        return set(os.listdir("/proc/self/fd")), mounts, threading.active_count()
+
+    assert os.geteuid() == 0, "these tests need root"
+    before = state()
+    yield
+    assert state() == before
