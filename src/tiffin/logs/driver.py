@@ -26,6 +26,10 @@ class LogDriver(Protocol):
     def write(self, stream: str, data: bytes, time_ns: int) -> None:
         """Take bytes just read from the process; the driver splits them into lines."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is pending, so that it may be closed and opened again."""
+
     def close(self) -> None:
         """Flush and close; an unterminated last line is written."""
 

@@ -47,6 +47,11 @@ class JsonFileDriver:
         if records:
             self._file.write(b"".join(records))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether no line is incomplete and no compression under way."""
+        return not self._pending and not self._file.is_compressing
+
     def flush(self, time_ns: int) -> None:
         """Write what is pending as a line that goes on."""
         for stream, data in self._pending.items():

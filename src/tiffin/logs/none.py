@@ -4,6 +4,8 @@
 class NoneDriver:
     """Drops everything."""
 
+    is_idle = True
+
     def write(self, stream: str, data: bytes, time_ns: int) -> None:
         """Drop the bytes."""
 

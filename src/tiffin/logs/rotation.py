@@ -29,6 +29,16 @@ class RotatingFile:
         self._size = os.fstat(self._fd).st_size
         self._end_torn_record()
 
+    @property
+    def is_compressing(self) -> bool:
+        """Whether a compression is under way."""
+        if self._compressor:
+            with suppress(ChildProcessError):
+                if os.waitpid(self._compressor, os.WNOHANG)[0] == 0:
+                    return True
+            self._compressor = 0
+        return False
+
     def write(self, records: bytes) -> None:
         """Append records, each of which ends in a newline; OSError if the disk is full."""
         while records:
@@ -93,7 +103,8 @@ class RotatingFile:
 
     def _finish_compression(self) -> None:
         if self._compressor:
-            os.waitpid(self._compressor, 0)
+            with suppress(ChildProcessError):  # collected elsewhere
+                os.waitpid(self._compressor, 0)
             self._compressor = 0
 
 

@@ -58,6 +58,15 @@ class Channel:
             self._queue.append((body, [os.dup(fd) for fd in packet_fds]))
             self._loop.change(self._connection.fileno(), READ | WRITE)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no message is half-way in either direction."""
+        return not self._queue and self._assembler.is_empty
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._connection.fileno()
+
     def close(self) -> None:
         """Close the connection; idempotent."""
         if self._is_open:

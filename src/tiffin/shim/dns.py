@@ -47,6 +47,11 @@ class Resolver:
         """Where the TCP socket listens."""
         return int(self._tcp.getsockname()[1])
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no query is on its way."""
+        return not self._pending
+
     def close(self) -> None:
         """Stop answering."""
         for item in tuple(self._pending):

@@ -30,6 +30,15 @@ class TcpForward:
         self._relays: set[_Relay] = set()
         loop.add(fd, READ, self._on_readable)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody is connected."""
+        return not self._relays
+
+    def fileno(self) -> int:
+        """Return the listening descriptor."""
+        return self._listener.fileno()
+
     def close(self) -> None:
         """Stop accepting and cut the connections."""
         self._loop.remove(self._listener.fileno())
@@ -158,6 +167,15 @@ class UdpForward:
         self._socket.setblocking(False)
         self._clients: dict[Address, _UdpClient] = {}
         loop.add(fd, READ, self._on_readable)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether there was no client lately."""
+        return not self._clients
+
+    def fileno(self) -> int:
+        """Return the bound descriptor."""
+        return self._socket.fileno()
 
     def close(self) -> None:
         """Stop."""

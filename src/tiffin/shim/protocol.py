@@ -252,8 +252,21 @@ class Detached:
     client: int
 
 
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Shim → its keeper: go on with this task; one descriptor per name (`keeper.py`)."""
+
+    create: JsonObject
+    pid: int
+    started_ns: int
+    warnings: list[str]
+    forwards: list[ForwardOptions]
+    names: list[str]
+
+
 Message = (
-    Spawn | Create | Start | Attach | Exec | Kill | Resize | Pause | Resume | Update | Stats | Network
+    Spawn | Handover
+    | Create | Start | Attach | Exec | Kill | Resize | Pause | Resume | Update | Stats | Network
     | Delete | Hello | Bye | Done | Failed | Explained | Warned | Exited | ExecExited | Detached
 )  # fmt: skip
 
@@ -269,7 +282,7 @@ Packet = tuple[bytes, Sequence[int]]
 
 def encode(message: Message, fds: Sequence[int] = ()) -> list[Packet]:
     """Return the packets of a message."""
-    body = json.dumps([type(message).__name__, _plain(message)], separators=(",", ":")).encode()
+    body = json.dumps([type(message).__name__, plain(message)], separators=(",", ":")).encode()
     parts = [body[at : at + PACKET_SIZE] for at in range(0, len(body), PACKET_SIZE)]
     groups = [fds[at : at + FDS_PER_PACKET] for at in range(0, len(fds), FDS_PER_PACKET)]
     count = max(len(parts), len(groups))
@@ -282,14 +295,15 @@ def encode(message: Message, fds: Sequence[int] = ()) -> list[Packet]:
     ]
 
 
-def _plain(value: Any) -> JsonObject:  # noqa: ANN401  # any of the dataclasses here
+def plain(value: Any) -> JsonObject:  # noqa: ANN401  # any dataclass of this module
+    """Return the fields of a message, nested ones too."""
     fields: JsonObject = {}
     for name in value.__dataclass_fields__:
         item = getattr(value, name)
         if is_dataclass(item):
-            item = _plain(item)
+            item = plain(item)
         elif isinstance(item, (list, tuple)):
-            item = [_plain(entry) if is_dataclass(entry) else entry for entry in item]
+            item = [plain(entry) if is_dataclass(entry) else entry for entry in item]
         fields[name] = item
     return fields
 
@@ -298,13 +312,14 @@ def decode(body: bytes) -> Message:
     """Return the message; unknown fields (of a newer peer) are left out. ProtocolError if none."""
     try:
         name, fields = json.loads(body)
-        message: Message = _build(_KINDS[name], fields)
+        message: Message = build(_KINDS[name], fields)
     except (ValueError, KeyError, TypeError) as error:
         raise ProtocolError(f"not a message: {body[:80]!r}") from error
     return message
 
 
-def _build(kind: type[Any], fields: JsonObject) -> Any:  # noqa: ANN401
+def build(kind: type[Any], fields: JsonObject) -> Any:  # noqa: ANN401
+    """Return the message of a kind that `plain` took apart; unknown fields are left out."""
     known: JsonObject = {}
     for name in kind.__dataclass_fields__:
         if name not in fields:
@@ -314,9 +329,9 @@ def _build(kind: type[Any], fields: JsonObject) -> Any:  # noqa: ANN401
         if nested is None:
             known[name] = value
         elif isinstance(value, list):
-            known[name] = [_build(nested, entry) for entry in value]
+            known[name] = [build(nested, entry) for entry in value]
         elif isinstance(value, dict):
-            known[name] = _build(nested, value)
+            known[name] = build(nested, value)
         else:
             known[name] = value
     return kind(**known)
@@ -344,6 +359,11 @@ class Assembler:
         except ProtocolError:
             close_all(taken)
             raise
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no message is incomplete."""
+        return not self._body and not self._fds
 
     def close(self) -> None:
         """Close the descriptors of an incomplete message."""

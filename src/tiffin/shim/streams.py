@@ -88,6 +88,15 @@ class Streams:
         """Whether nothing more comes."""
         return not self._outputs
 
+    @property
+    def has_clients(self) -> bool:
+        """Whether anybody is attached."""
+        return bool(self._clients)
+
+    def outputs(self) -> list[int]:
+        """Return the descriptors that have not ended."""
+        return [output.fd for output in self._outputs]
+
     def read_from(self, fd: int, stream: int) -> None:
         """Take over a descriptor to read output from."""
         output = Output(fd, stream)
@@ -190,6 +199,11 @@ class Log:
             self._driver.write(name, bytes(portion), self._clock())
         except OSError as error:
             self.error = f"write log: {error}"
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it may be closed and opened again."""
+        return self._driver.is_idle
 
     def close(self) -> None:
         """Write what is pending and close."""

@@ -8,7 +8,7 @@ from tiffin.runtime.runtime import Process, Stdio
 from tiffin.shim.client import Client
 from tiffin.shim.loop import READ, Loop
 from tiffin.shim.stdin import Stdin
-from tiffin.shim.stdio import plumb
+from tiffin.shim.stdio import Ends, plumb
 from tiffin.shim.streams import Buffer, LogWrite, Streams
 from tiffin.wire import stdcopy
 
@@ -26,8 +26,27 @@ class Wiring:
     columns: int
 
 
+def launch(wiring: Wiring, make: Callable[[Stdio], Process]) -> tuple[Process, Ends]:
+    """Make a process with the streams it wants; nothing stays open if that fails."""
+    plumbing = plumb(
+        stdin=wiring.stdin,
+        stdout=wiring.stdout,
+        stderr=wiring.stderr,
+        terminal=wiring.terminal,
+        rows=wiring.rows,
+        columns=wiring.columns,
+    )
+    try:
+        return make(plumbing.stdio), plumbing.ends
+    except BaseException:
+        plumbing.close_ends()
+        raise
+    finally:
+        plumbing.close_inner()
+
+
 class Supervised:
-    """Runs from `make` until the process has ended and its output is through.
+    """Goes on until the process has ended and its output is through.
 
     `on_exit` is called with code and pidfd when the process has ended, and closes the pidfd.
     `on_ended` is called when nothing more comes from it, or `drain_s` later: children that still
@@ -39,7 +58,8 @@ class Supervised:
         loop: Loop,
         buffer: Buffer,
         wiring: Wiring,
-        make: Callable[[Stdio], Process],
+        process: Process,
+        ends: Ends,
         *,
         log: LogWrite | None,
         drain_s: float,
@@ -52,27 +72,15 @@ class Supervised:
         self._on_ended = on_ended
         self._code = -1
         self._has_ended = False
-        plumbing = plumb(
-            stdin=wiring.stdin,
-            stdout=wiring.stdout,
-            stderr=wiring.stderr,
-            terminal=wiring.terminal,
-            rows=wiring.rows,
-            columns=wiring.columns,
-        )
-        try:
-            self._process = make(plumbing.stdio)
-        except BaseException:
-            plumbing.close_ends()
-            raise
-        finally:
-            plumbing.close_inner()
-        console, ends = self._process.console, plumbing.ends
+        self._process = process
+        self._ends = ends
+        console = process.console
         stdin: Stdin | None = None
         if console >= 0 and wiring.stdin:
             stdin = Stdin(loop, console, is_terminal=True)
         elif ends.stdin >= 0:
             stdin = Stdin(loop, ends.stdin, is_terminal=False)
+        self._stdin = stdin
         self._streams = Streams(
             loop,
             buffer,
@@ -130,6 +138,23 @@ class Supervised:
     def remove(self, client: Client) -> None:
         """Detach a client that went away."""
         self._streams.remove(client)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nobody is attached and nothing is under way in either direction."""
+        busy = self._stdin is not None and self._stdin.is_busy
+        return not (busy or self._code >= 0 or self._streams.has_clients)
+
+    def descriptors(self) -> dict[str, int]:
+        """Return what is still open, for another process to go on with."""
+        console, ends = self._process.console, self._ends
+        outputs = {"console": console, "stdout": ends.stdout, "stderr": ends.stderr}
+        live = self._streams.outputs()
+        found = {name: fd for name, fd in outputs.items() if fd in live}
+        found["pidfd"] = self._process.pidfd
+        if ends.stdin >= 0 and self._stdin is not None and not self._stdin.is_closed:
+            found["stdin"] = ends.stdin
+        return found
 
     def abandon(self) -> None:
         """Close everything of a process that never ran (and is gone)."""

@@ -3,6 +3,9 @@
 Phases: nothing → created → running → exited, or → gone if it never ran. Where the last channel of a
 daemon closes before `running`, the task is taken back; after that the shim goes on alone until the
 task has ended, its record is written, and its clients have all their output.
+
+A running task that nobody is attached to is handed over to the shim's keeper (`keeper.py`), which
+has used next to no memory yet; it becomes a supervisor when something happens.
 """
 
 import os
@@ -10,6 +13,7 @@ import signal
 import socket
 import time
 import traceback
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +22,15 @@ from typing import Any
 from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, TiffinError
 from tiffin.logs import select as log_select
 from tiffin.logs.driver import LogDriver
-from tiffin.runtime.runtime import CreateOptions, JsonObject, Process, Runtime, Stdio, Task
+from tiffin.runtime.runtime import (
+    CreateOptions,
+    JsonObject,
+    NetworkSockets,
+    Process,
+    Runtime,
+    Stdio,
+    Task,
+)
 from tiffin.shim import protocol, state
 from tiffin.shim.channel import Channel
 from tiffin.shim.client import Client
@@ -27,24 +39,37 @@ from tiffin.shim.forward import TcpForward, UdpForward, open_forward
 from tiffin.shim.loop import READ, Loop
 from tiffin.shim.protocol import ClientOptions, Message, close_all
 from tiffin.shim.state import ExitRecord, TaskState
+from tiffin.shim.stdio import Ends
 from tiffin.shim.streams import Buffer, Log
-from tiffin.shim.supervised import Supervised, Wiring
+from tiffin.shim.supervised import Supervised, Wiring, launch
 
 MAIN_DRAIN_S = 0.5
 """Once no process of the container is left, its pipes end at once, unless it gave them away."""
 EXEC_DRAIN_S = 2.0
 """As Docker waits for the output of an exec whose children keep it open."""
 
+SETTLE_S = 0.25
+"""How long a task must have been quiet to be handed over."""
+
 GONE = "gone"
+
+_NETWORK = ("netns", "rtnetlink", "nfnetlink", "dns_udp", "dns_tcp")
 
 Reply = tuple[JsonObject, Sequence[int]]
 
 
 class Supervisor:
-    """Handles the messages of daemons and the events of one task, until it stops the loop."""
+    """Handles the messages of daemons and the events of one task, until it stops the loop.
 
-    def __init__(self, loop: Loop, runtime: Runtime) -> None:
+    `keeper` is the socket of the process that may go on in its place.
+    """
+
+    def __init__(self, loop: Loop, runtime: Runtime, keeper: socket.socket | None = None) -> None:
         self._loop = loop
+        self._keeper = keeper
+        self._is_settling = False
+        self._request: protocol.Create | None = None
+        self._forward_options: list[protocol.ForwardOptions] = []
         self._runtime = runtime
         self._buffer = Buffer(loop)
         self._channels: list[Channel] = []
@@ -57,7 +82,8 @@ class Supervisor:
         self._phase = ""
         self._started_ns = 0
         self._oom_killed = False
-        self._network_is_open = False
+        self._network: NetworkSockets | None = None
+        self._adopt_task: Callable[[], Task] | None = None
         self._error = ""
         self._exit: ExitRecord | None = None
         self._task: Task | None = None
@@ -75,7 +101,7 @@ class Supervisor:
             protocol.Resume: self._resume,
             protocol.Update: self._update,
             protocol.Stats: self._stats,
-            protocol.Network: lambda _request, _fds: self._network(),
+            protocol.Network: lambda _request, _fds: self._sandbox(),
             protocol.Hello: lambda _request, _fds: self._hello(),
         }
 
@@ -134,31 +160,15 @@ class Supervisor:
     def _create(self, channel: Channel, request: protocol.Create, fds: list[int]) -> Reply:
         if self._phase:
             raise Conflict("the shim has made its task already")
-        self._directory = self._spill_directory = request.bundle
+        self._request = request
+        self._directory = request.bundle
         try:
             self._listener = state.listen(request.bundle)
             self._loop.add(self._listener.fileno(), READ, self._on_connection)
-            self._log = Log(_open_log(request), time.time_ns)
-            if os.path.isdir(request.log_path):
-                self._spill_directory = request.log_path
-            self._main = Supervised(
-                self._loop,
-                self._buffer,
-                Wiring(
-                    stdin=request.open_stdin,
-                    stdout=True,
-                    stderr=True,
-                    stdin_once=request.stdin_once,
-                    terminal=request.terminal,
-                    rows=request.rows,
-                    columns=request.columns,
-                ),
-                lambda stdio: self._make_task(channel, request, stdio),
-                log=self._log.write if request.log_driver != "none" else None,
-                drain_s=MAIN_DRAIN_S,
-                on_exit=self._on_main_exit,
-                on_ended=self._on_main_ended,
-            )
+            self._open_log(request)
+            wiring = _main_wiring(request)
+            process, ends = launch(wiring, lambda io: self._make_task(channel, request, io))
+            self._main = self._supervise(request, wiring, process, ends)
             self._serve_dns(request)
             self._phase = state.CREATED
             self._write_state()
@@ -168,32 +178,55 @@ class Supervisor:
             self._take_back()
             raise
         pid = self._main.pid
-        if self._task is None or self._task.network is None:
-            return {"pid": pid, "warnings": self._warnings}, ()
-        result, network_fds = self._network()
+        result, network_fds = self._sandbox()
         return {"pid": pid, "warnings": self._warnings, **result}, network_fds
 
-    def _make_task(self, channel: Channel, request: protocol.Create, stdio: Stdio) -> Process:
-        def explain(line: str) -> None:
-            channel.send(protocol.Explained(line))
+    def _open_log(self, request: protocol.Create) -> None:
+        self._log = Log(_open_driver(request), time.time_ns)
+        has_directory = os.path.isdir(request.log_path)
+        self._spill_directory = request.log_path if has_directory else request.bundle
 
+    def _supervise(
+        self, request: protocol.Create, wiring: Wiring, process: Process, ends: Ends
+    ) -> Supervised:
+        assert self._log is not None
+        return Supervised(
+            self._loop,
+            self._buffer,
+            wiring,
+            process,
+            ends,
+            log=self._log.write if request.log_driver != "none" else None,
+            drain_s=MAIN_DRAIN_S,
+            on_exit=self._on_main_exit,
+            on_ended=self._on_main_ended,
+        )
+
+    def _make_task(self, channel: Channel, request: protocol.Create, stdio: Stdio) -> Process:
+        options = self._options(request, channel if request.explain else None)
+        self._task = self._runtime.create(request.id, Path(request.bundle), stdio, options)
+        self._network = self._task.network
+        return self._task.init
+
+    def _options(self, request: protocol.Create, channel: Channel | None) -> CreateOptions:
         def warn(line: str) -> None:
             self._warnings.append(line)
             self._broadcast(protocol.Warned(line))
 
-        options = CreateOptions(
+        def explain(line: str) -> None:
+            if channel is not None:
+                channel.send(protocol.Explained(line))
+
+        return CreateOptions(
             network_sockets=request.new_network,
             dns_sockets=request.new_network and request.dns_names is not None,
             init_process=request.init_process,
-            explain=explain if request.explain else None,
+            explain=explain if channel is not None else None,
             warn=warn,
         )
-        self._task = self._runtime.create(request.id, Path(request.bundle), stdio, options)
-        self._network_is_open = self._task.network is not None
-        return self._task.init
 
     def _serve_dns(self, request: protocol.Create) -> None:
-        network = self._task.network if self._task is not None else None
+        network = self._network
         if network is None or request.dns_names is None or network.dns_udp < 0:
             return
         self._resolver = Resolver(
@@ -205,12 +238,7 @@ class Supervisor:
             raise Conflict("the task is not in the state to be started")
         try:
             for options in request.forwards:
-                fd = fds.pop(0)
-                self._forwards.append(
-                    open_forward(
-                        self._loop, fd, options.protocol, options.target_ip, options.target_port
-                    )
-                )
+                self._forward(options, fds.pop(0))
             self._task.start()
         except BaseException:
             self._take_back()
@@ -220,6 +248,12 @@ class Supervisor:
         self._write_state()
         self._main.watch()
         return {"started_ns": self._started_ns}, ()
+
+    def _forward(self, options: protocol.ForwardOptions, fd: int) -> None:
+        self._forward_options.append(options)
+        self._forwards.append(
+            open_forward(self._loop, fd, options.protocol, options.target_ip, options.target_port)
+        )
 
     def _take_back(self) -> None:
         """Remove a task that never ran."""
@@ -240,8 +274,11 @@ class Supervisor:
     # A running task
 
     def _running_task(self) -> Task:
-        if self._task is None or self._phase not in (state.CREATED, state.RUNNING):
+        if self._phase not in (state.CREATED, state.RUNNING):
             raise Conflict("the task is not running")
+        if self._task is None:
+            assert self._adopt_task is not None
+            self._task = self._adopt_task()
         return self._task
 
     def _client(
@@ -275,19 +312,22 @@ class Supervisor:
     def _exec(self, request: protocol.Exec, fds: list[int]) -> Reply:
         task = self._running_task()
         wants = request.client
+        wiring = Wiring(
+            stdin=wants is not None and wants.stdin,
+            stdout=wants is not None and wants.stdout,
+            stderr=wants is not None and wants.stderr,
+            stdin_once=True,
+            terminal=request.terminal,
+            rows=request.rows,
+            columns=request.columns,
+        )
+        process, ends = launch(wiring, lambda stdio: task.exec(request.process, stdio))
         execution = Supervised(
             self._loop,
             self._buffer,
-            Wiring(
-                stdin=wants is not None and wants.stdin,
-                stdout=wants is not None and wants.stdout,
-                stderr=wants is not None and wants.stderr,
-                stdin_once=True,
-                terminal=request.terminal,
-                rows=request.rows,
-                columns=request.columns,
-            ),
-            lambda stdio: task.exec(request.process, stdio),
+            wiring,
+            process,
+            ends,
             log=None,
             drain_s=EXEC_DRAIN_S,
             on_exit=lambda _code, pidfd: os.close(pidfd),
@@ -337,9 +377,9 @@ class Supervisor:
     def _stats(self, _request: protocol.Stats, _fds: list[int]) -> Reply:
         return self._running_task().stats(), ()
 
-    def _network(self) -> Reply:
-        network = self._running_task().network
-        if network is None or not self._network_is_open:
+    def _sandbox(self) -> Reply:
+        network = self._network
+        if network is None:
             return {}, ()
         ports: JsonObject = {}
         if self._resolver is not None:
@@ -360,9 +400,9 @@ class Supervisor:
 
     def _delete(self, channel: Channel, request: protocol.Delete) -> bool:
         """Kill the task; whether that is done already (else the answer comes later)."""
-        if self._phase == state.RUNNING and self._task is not None:
+        if self._phase == state.RUNNING:
             self._deletions.append((channel, request.seq))
-            self._task.kill(signal.SIGKILL, every=True)
+            self._running_task().kill(signal.SIGKILL, every=True)
             return False
         if self._phase in ("", state.CREATED):
             self._take_back()
@@ -371,17 +411,15 @@ class Supervisor:
     # The end
 
     def _on_main_exit(self, code: int, _pidfd: int) -> None:
-        assert self._task is not None  # whose `delete` closes the pidfd
         if code:
             self._quietly(self._note_oom)
-        self._quietly(self._task.delete)
+        self._quietly(lambda: self._running_task().delete())  # closes the pidfd
         for execution in tuple(self._executions.values()):
             execution.check_exit()
         self._close_network()
 
     def _note_oom(self) -> None:
-        assert self._task is not None
-        self._oom_killed = self._task.stats().get("memory", {}).get("oom_kills", 0) > 0
+        self._oom_killed = self._running_task().stats().get("memory", {}).get("oom_kills", 0) > 0
 
     def _on_main_ended(self, code: int) -> None:
         self._phase = state.EXITED
@@ -404,9 +442,8 @@ class Supervisor:
         for forward in self._forwards:
             forward.close()
         self._forwards = []
-        network = self._task.network if self._task is not None else None
-        if network is not None and self._network_is_open:
-            self._network_is_open = False
+        network, self._network = self._network, None
+        if network is not None:
             if self._resolver is None:
                 close_all((network.dns_udp, network.dns_tcp))
             close_all((network.netns, network.rtnetlink, network.nfnetlink))
@@ -418,6 +455,94 @@ class Supervisor:
         is_over = self._phase in (state.EXITED, GONE)
         if is_over and not (self._channels or self._clients or self._executions):
             self._loop.stop()
+        elif self._keeper is not None and not self._is_settling and self._phase == state.RUNNING:
+            self._is_settling = True
+            self._loop.call_later(SETTLE_S, self._settle)
+
+    # The keeper
+
+    def _settle(self) -> None:
+        self._is_settling = False
+        if self._keeper is None or not self._is_quiet():
+            return
+        message, fds = self._handover()
+        try:
+            for packet in protocol.encode(message, fds):
+                protocol.send_packet(self._keeper, packet)
+        except OSError:
+            self._keeper = None  # it was killed: this process stays
+        else:
+            self._loop.stop()
+
+    def _is_quiet(self) -> bool:
+        return (
+            self._phase == state.RUNNING
+            and self._main is not None
+            and self._main.is_quiet
+            and not (self._clients or self._executions or self._deletions)
+            and all(channel.is_quiet for channel in self._channels)
+            and all(forward.is_quiet for forward in self._forwards)
+            and (self._resolver is None or self._resolver.is_quiet)
+            and self._log is not None
+            and self._log.is_idle
+        )
+
+    def _handover(self) -> tuple[protocol.Handover, list[int]]:
+        assert self._request is not None
+        assert self._main is not None
+        assert self._listener is not None
+        named = list(self._main.descriptors().items())
+        named.append(("listener", self._listener.fileno()))
+        if self._network is not None:
+            named += [(name, getattr(self._network, name)) for name in _NETWORK]
+        named += [("forward", forward.fileno()) for forward in self._forwards]
+        named += [("channel", channel.fileno()) for channel in self._channels]
+        named = [(name, fd) for name, fd in named if fd >= 0]
+        message = protocol.Handover(
+            protocol.plain(self._request),
+            self._main.pid,
+            self._started_ns,
+            self._warnings,
+            self._forward_options,
+            [name for name, _fd in named],
+        )
+        return message, [fd for _name, fd in named]
+
+    def resume(self, message: protocol.Handover, fds: list[int]) -> None:
+        """Go on with a task that another process has made."""
+        request: protocol.Create = protocol.build(protocol.Create, message.create)
+        named: dict[str, list[int]] = defaultdict(list)
+        for name, fd in zip(message.names, fds, strict=True):
+            named[name].append(fd)
+        one = {name: found[0] for name, found in named.items()}
+        process = Process(message.pid, one["pidfd"], one.get("console", -1))
+        ends = Ends(one.get("stdin", -1), one.get("stdout", -1), one.get("stderr", -1))
+        self._request = request
+        self._directory = request.bundle
+        self._phase = state.RUNNING
+        self._started_ns = message.started_ns
+        self._warnings = list(message.warnings)
+        self._listener = socket.socket(fileno=one["listener"])
+        self._loop.add(self._listener.fileno(), READ, self._on_connection)
+        if "netns" in one:
+            self._network = NetworkSockets(*(one.get(name, -1) for name in _NETWORK))
+            self._serve_dns(request)
+        self._open_log(request)
+        self._main = self._supervise(request, _main_wiring(request), process, ends)
+        self._adopt_task = lambda: self._runtime.adopt(
+            request.id, Path(request.bundle), process, self._network, self._options(request, None)
+        )
+        for options, fd in zip(message.forwards, named["forward"], strict=True):
+            self._forward(options, fd)
+        for fd in named["channel"]:
+            self.adopt(socket.socket(fileno=fd))
+        self._main.watch()
+
+    @property
+    def children(self) -> set[int]:
+        """Processes that are collected here, each by its own pidfd."""
+        found = {execution.pid for execution in self._executions.values()}
+        return found | {self._main.pid} if self._main is not None else found
 
     # The task directory
 
@@ -464,7 +589,19 @@ def _describe(error: OSError) -> str:
     return f"{error.filename}: {error.strerror}" if error.filename else str(error)
 
 
-def _open_log(request: protocol.Create) -> LogDriver:
+def _main_wiring(request: protocol.Create) -> Wiring:
+    return Wiring(
+        stdin=request.open_stdin,
+        stdout=True,
+        stderr=True,
+        stdin_once=request.stdin_once,
+        terminal=request.terminal,
+        rows=request.rows,
+        columns=request.columns,
+    )
+
+
+def _open_driver(request: protocol.Create) -> LogDriver:
     try:
         return log_select.writer(
             request.log_driver,
