@@ -68,7 +68,7 @@ class Copier:
 
     def _copy_tree(self, selected: Selected, destination: str) -> None:
         self.make_directories(destination)
-        accepts: Accepts = excluding(self._rules.exclude)
+        accepts: Accepts = excluding(self._rules.exclude, selected)
         times: list[tuple[str, os.stat_result]] = []
         for node in walk(self._source, selected.path, accepts):
             if not node.relative:

@@ -74,15 +74,28 @@ def _names(root: Root, directory: str) -> list[str]:
         return []
 
 
-def excluding(patterns: Sequence[str], base: str = "") -> Accepts:
-    """Return a filter for a walk that leaves out what `--exclude` patterns match below `base`."""
+def excluding(patterns: Sequence[str], selected: Selected) -> Accepts:
+    """Return a filter for a walk of `selected` that leaves out what `--exclude` matches.
+
+    Patterns are relative to the directory that is copied, or to where the sources are.
+    """
     ignore = from_patterns(patterns)
-    prefix = f"{base}/" if base else ""
+    prefix = f"{selected.path}/" if selected.path else ""
+    named = f"{selected.name}/" if selected.name else ""
 
     def accepts(path: str, is_directory: bool) -> bool:
-        return keeps(ignore, path.removeprefix(prefix), is_directory=is_directory)
+        relative = path.removeprefix(prefix)
+        return keeps(ignore, relative, is_directory=is_directory) and (
+            not named or keeps(ignore, named + relative, is_directory=is_directory)
+        )
 
     return accepts
+
+
+def drop_excluded(found: Sequence[Selected], patterns: Sequence[str]) -> list[Selected]:
+    """Return those selections that `--exclude` does not name themselves."""
+    ignore = from_patterns(patterns)
+    return [each for each in found if not each.name or not ignore.excludes(each.name)]
 
 
 def keeps(ignore: Ignore, path: str, *, is_directory: bool) -> bool:
@@ -100,12 +113,11 @@ def content_parts(
 
     Without `owners`, uid and gid do not count (files of a context belong to nobody in particular).
     """
-    accepts = excluding(exclude)
     parts: list[tuple[str, str]] = []
     for pattern in patterns:
-        for selected in select(root, pattern, keyword):
+        for selected in drop_excluded(select(root, pattern, keyword), exclude):
             parts.append((f"source {pattern}", selected.name))
-            parts += _tree_parts(root, selected, accepts, owners=owners)
+            parts += _tree_parts(root, selected, excluding(exclude, selected), owners=owners)
     if len(parts) <= NAMED_FILES:
         return tuple(parts)
     total = hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape"))

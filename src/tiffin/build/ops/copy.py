@@ -16,7 +16,7 @@ from tiffin.build.graph import Outcome, Result, Vertex
 from tiffin.build.key import Key, Parts
 from tiffin.build.ops.layered import base_part, draft, next_result
 from tiffin.build.ownership import Owner, parse_chmod, resolve_owner
-from tiffin.build.selection import Selected, content_parts, select
+from tiffin.build.selection import Selected, content_parts, drop_excluded, select
 from tiffin.build.worker import Worker
 from tiffin.errors import InvalidArgument
 from tiffin.fs.rooted import Root
@@ -103,8 +103,9 @@ class CopyOp:
             selections: list[tuple[Root, Selected]] = []
             if self.sources:
                 source = scope.enter_context(inputs[1].tree.open())
-                selections += [(source, selected) for pattern in self.sources
-                               for selected in select(source, pattern, self.keyword)]  # fmt: skip
+                found = [selected for pattern in self.sources
+                         for selected in select(source, pattern, self.keyword)]  # fmt: skip
+                selections += [(source, each) for each in drop_excluded(found, self.exclude)]
             several = len(selections) + len(self.files) + len(self.urls) > 1
             self._check_destination(several=several)
             into = several or self.destination.endswith("/")

@@ -1,0 +1,32 @@
+"""A rig per test, with a check that nothing is left behind."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from build_rig import Rig, make_rig
+
+
+def _mounts() -> list[str]:
+    return Path("/proc/self/mountinfo").read_text().splitlines()
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = make_rig(tmp_path / "engine")
+    made.add_base("base:1")
+    mounts, descriptors = _mounts(), _descriptors()
+    yield made
+    assert made.leftovers() == []
+    assert [line for line in _mounts() if str(tmp_path) in line] == []
+    assert len(_mounts()) == len(mounts)
+    assert _descriptors() <= descriptors
+    made.cache.close()
