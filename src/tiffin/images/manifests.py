@@ -59,7 +59,9 @@ def assemble(descriptor: Descriptor, manifest: Manifest, config: ImageConfig) ->
             f"invalid image {manifest.config.digest}: {len(manifest.layers)} layers in the "
             f"manifest, {len(config.diff_ids)} in the config"
         )
-    return Image(manifest.config.digest, config, descriptor, manifest.layers)
+    # What an index says about the manifest belongs to the index.
+    plain = Descriptor(descriptor.media_type, descriptor.digest, descriptor.size)
+    return Image(manifest.config.digest, config, plain, manifest.layers)
 
 
 def check_is_image(manifest: Manifest) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 from tiffin.content.store import ContentStore
-from tiffin.errors import AlreadyExists, DataLoss, NotFound
+from tiffin.errors import AlreadyExists, DataLoss, InvalidArgument, NotFound
 from tiffin.images.image import Image
 from tiffin.layers.apply import apply_layer
 from tiffin.snapshots.snapshotter import Snapshotter
@@ -82,12 +82,17 @@ class Unpacker:
     def _apply(self, descriptor: Descriptor, diff_id: DiffId, key: str, on_read: OnRead) -> None:
         snapshotter = self._snapshotter
         with self._content.open(descriptor.digest) as blob:
-            applied = apply_layer(
-                _Observed(blob, on_read),
-                snapshotter.mounts(key),
-                snapshotter.upper(key),
-                snapshotter.lowers(key),
-            )
+            try:
+                applied = apply_layer(
+                    _Observed(blob, on_read),
+                    snapshotter.mounts(key),
+                    snapshotter.upper(key),
+                    snapshotter.lowers(key),
+                )
+            except InvalidArgument as error:
+                raise InvalidArgument(
+                    f"failed to register layer: {descriptor.digest}: {error.message}"
+                ) from error
         if applied.diff_id != diff_id:
             raise DataLoss(
                 f"layers from manifest don't match image configuration: {descriptor.digest} "
