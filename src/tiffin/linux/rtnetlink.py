@@ -34,7 +34,8 @@ IFLA_LINKINFO, IFLA_AF_SPEC, IFLA_NET_NS_FD = 18, 26, 28
 IFLA_INFO_KIND, IFLA_INFO_DATA, IFLA_INFO_SLAVE_KIND, IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 8, 1
 IFLA_BR_NF_CALL_IPTABLES, IFLA_BR_NF_CALL_IP6TABLES = 36, 37
-IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 4, 33
+IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 1, 4, 33
+BR_STATE_DISABLED = 0
 IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE = 1, 1
 IFLA_VLAN_ID = 1
 VETH_INFO_PEER = 1
@@ -197,6 +198,16 @@ def set_bridge_port(link: Which, *, hairpin: bool, isolated: bool) -> Request:
     words = [word for word, on in (("hairpin", hairpin), ("isolated", isolated)) if on]
     what = f"set bridge port {link} {' '.join(words) or 'plain'}"
     return Request(RTM_NEWLINK, 0, _link_header(link) + info, what)
+
+
+def disable_bridge_port(link: Which) -> Request:
+    """Let a port take part in nothing any more; unlike all other ways this waits for nothing."""
+    info = nl.nested(
+        IFLA_LINKINFO,
+        nl.text(IFLA_INFO_SLAVE_KIND, "bridge"),
+        nl.nested(IFLA_INFO_SLAVE_DATA, nl.u8(IFLA_BRPORT_STATE, BR_STATE_DISABLED)),
+    )
+    return Request(RTM_NEWLINK, 0, _link_header(link) + info, f"disable bridge port {link}")
 
 
 def filter_bridged_packets(bridge: Which) -> Request:

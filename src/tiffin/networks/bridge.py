@@ -7,6 +7,8 @@ alias, because users may name them.
 
 import errno
 import secrets
+import time
+from collections import deque
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address
@@ -29,6 +31,8 @@ OPTION_GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
 GATEWAY_MODES = {"", "nat", "nat-unprotected", "routed", "isolated"}
 UNPROTECTED_MODES = {"nat-unprotected", "routed"}
 
+LINGER_S = 2.0
+"""After that long a namespace that still has its interface is one that somebody else keeps."""
 NAME_LENGTH = 15
 """Of an interface."""
 DEFAULT_MTU = 1500
@@ -49,6 +53,7 @@ class BridgeDriver:
         self._channel = channel
         self._firewall = firewall
         self._forward = forward
+        self._cut_off: deque[tuple[float, str]] = deque()
 
     @property
     def name(self) -> str:
@@ -149,10 +154,31 @@ class BridgeDriver:
             self._firewall.publish(published(endpoint))
             undo.pop_all()
 
-    def detach(self, network: NetworkSpec, endpoint: EndpointSpec) -> None:  # noqa: ARG002  # contract
+    def detach(
+        self,
+        network: NetworkSpec,  # noqa: ARG002  # contract
+        endpoint: EndpointSpec,
+        *,
+        sandbox_ends: bool = False,
+    ) -> None:
         """Take ports and veth away."""
         self._firewall.retract(published(endpoint))
-        delete_link(self._channel, self.veth_name(endpoint.id))
+        veth = self.veth_name(endpoint.id)
+        if sandbox_ends:
+            # Deleting a link waits for all processors (15 ms and more), with everybody else's
+            # changes waiting behind; the kernel does it for many at once when namespaces end.
+            self._cut_off.append((time.monotonic(), veth))
+            ignore_missing(self._channel, rt.disable_bridge_port(veth))
+        else:
+            ignore_missing(self._channel, rt.delete_link(veth))
+
+    def sweep(self) -> bool:
+        """Remove the veths that were cut off and whose namespaces somebody keeps."""
+        due = time.monotonic() - LINGER_S
+        while self._cut_off and self._cut_off[0][0] <= due:
+            _, veth = self._cut_off.popleft()
+            ignore_missing(self._channel, rt.delete_link(veth))
+        return bool(self._cut_off)
 
     def is_attached(self, endpoint: EndpointId) -> bool:
         """Tell whether an endpoint's veth is there, which it is as long as its namespace is."""
@@ -175,7 +201,7 @@ class BridgeDriver:
             )
         ]
         for name in removed:
-            delete_link(self._channel, name)
+            ignore_missing(self._channel, rt.delete_link(name))
         return removed
 
     def _is_our_veth(self, name: str) -> bool:
@@ -206,7 +232,7 @@ class BridgeDriver:
         name = self.bridge_name(network)
         link = rt.find_link(self._channel, name)
         if link is not None and link.alias == self._alias(network.id):
-            delete_link(self._channel, name)
+            ignore_missing(self._channel, rt.delete_link(name))
 
     def _is_shy(self, network: NetworkSpec) -> bool:
         return not boolean(network.options, OPTION_ICC, default=True)
@@ -332,12 +358,12 @@ def filters_bridged_packets() -> bool:
     return (SYSCTL / "bridge").is_dir()
 
 
-def delete_link(channel: Channel, name: str) -> None:
-    """Delete an interface; succeeds if it is gone already."""
+def ignore_missing(channel: Channel, request: Request) -> None:
+    """Carry a request out; succeeds if its interface is gone already."""
     try:
-        channel.execute([rt.delete_link(name)])
+        channel.execute([request])
     except OSError as error:
-        if error.errno != errno.ENODEV:
+        if error.errno not in (errno.ENODEV, errno.ENETDOWN):
             raise
 
 

@@ -87,5 +87,14 @@ class NetworkDriver(Protocol):
     def attach(self, network: NetworkSpec, endpoint: EndpointSpec, sandbox: Sandbox) -> None:
         """Plug the endpoint into the sandbox and publish its ports; undone if it fails."""
 
-    def detach(self, network: NetworkSpec, endpoint: EndpointSpec) -> None:
-        """Unplug; succeeds if the sandbox is gone already."""
+    def detach(
+        self, network: NetworkSpec, endpoint: EndpointSpec, *, sandbox_ends: bool = False
+    ) -> None:
+        """Unplug; succeeds if the sandbox is gone already.
+
+        `sandbox_ends`: the interface goes with its namespace anyway, so that it only has to be cut
+        off; `sweep` removes what is left after all.
+        """
+
+    def sweep(self) -> bool:
+        """Remove interfaces that were cut off a while ago; tell if there are younger ones."""

@@ -20,5 +20,11 @@ class HostDriver:
     def attach(self, network: NetworkSpec, endpoint: EndpointSpec, sandbox: Sandbox) -> None:
         """Do nothing."""
 
-    def detach(self, network: NetworkSpec, endpoint: EndpointSpec) -> None:
+    def detach(
+        self, network: NetworkSpec, endpoint: EndpointSpec, *, sandbox_ends: bool = False
+    ) -> None:
         """Do nothing."""
+
+    def sweep(self) -> bool:
+        """Do nothing."""
+        return False

@@ -28,5 +28,11 @@ class NullDriver:
         """Bring up the loopback interface."""
         Channel(sandbox.rtnetlink).execute([rt.set_link(rt.LOOPBACK_INDEX, up=True)])
 
-    def detach(self, network: NetworkSpec, endpoint: EndpointSpec) -> None:
+    def detach(
+        self, network: NetworkSpec, endpoint: EndpointSpec, *, sandbox_ends: bool = False
+    ) -> None:
         """Do nothing: the interface goes with its namespace."""
+
+    def sweep(self) -> bool:
+        """Do nothing."""
+        return False

@@ -39,6 +39,7 @@ class Namespace:
     """A network namespace with a thread in it that runs what it is given."""
 
     def __init__(self) -> None:
+        self._closed = False
         self._work: queue.Queue[Callable[[], None] | None] = queue.Queue()
         threading.Thread(target=self._run, daemon=True).start()
         self.netns = self.call(
@@ -73,6 +74,9 @@ class Namespace:
 
     def close(self) -> None:
         """End the thread and let the namespace go."""
+        if self._closed:
+            return
+        self._closed = True
         self._work.put(None)
         self.rtnetlink.close()
         self.nfnetlink.close()

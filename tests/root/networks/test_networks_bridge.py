@@ -5,6 +5,8 @@ import os
 import socket
 import subprocess
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,7 +74,9 @@ class Engine:
         self, host: Host, *, directory: Path | None = None, options: NetworkOptions = OPTIONS
     ) -> None:
         self.host = host
-        self.directory = directory or Path(tempfile.mkdtemp(prefix="tiffin-networks-"))
+        self.directory = directory or Path(
+            tempfile.mkdtemp(prefix="tiffin-networks-", dir="/dev/shm")
+        )
         host.stack.callback(subprocess.run, ["rm", "-rf", str(self.directory)], check=True)
         self.roots = Roots(self.directory / "data", self.directory / "exec")
         self.roots.data.mkdir(parents=True, exist_ok=True)
@@ -122,6 +126,14 @@ class Engine:
             )
 
         return ConnectTarget(container.wishes, open_sandbox)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what the kernel does in its own time."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never held"
+        time.sleep(0.01)
 
 
 def published(*ports: str) -> dict[str, list[PortBinding]]:
@@ -421,7 +433,9 @@ def test_nothing_is_left(host: Host) -> None:
         asyncio.run(engine.networks.remove("shop"))
     for container in containers:
         engine.down(container)
+        container.namespace.close()
     asyncio.run(engine.networks.remove("shop"))
+    wait_until(lambda: len(host.links()) == len(before) + 1)
     assert host.links() - before == {f"{engine.roots.tag}0"}
     listed = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True)
     assert ". 9000" not in listed.stdout
@@ -503,3 +517,20 @@ def test_subnets_avoid_what_the_host_has(host: Host) -> None:
     assert fixed.ip == "10.213.9.1"
     with pytest.raises(PermissionDenied, match="Pool overlaps"):
         engine.create("clash", ipam=IPAM(config=[IPAMConfig(subnet="10.213.8.0/22")]))
+
+
+@in_new_host
+def test_a_released_endpoint_is_cut_off_at_once_and_swept_later(host: Host) -> None:
+    engine = Engine(host)
+    one, other = engine.up("one"), engine.up("other")
+    host.serve(other.namespace, "0.0.0.0", 80)
+    assert is_reachable(one.namespace, other.ip, 80)
+    engine.down(other)
+    # The namespace is still there, as when another container shares it; its address is free.
+    heir = engine.up("heir")
+    assert heir.ip == other.ip
+    host.serve(heir.namespace, "0.0.0.0", 80)
+    assert ask(one.namespace, heir.ip, 80) == one.ip
+    before = len(host.links())
+    wait_until(lambda: not engine.networks._context.bridges.sweep())
+    assert len(host.links()) == before - 1

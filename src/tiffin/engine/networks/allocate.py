@@ -222,7 +222,8 @@ def _allocation(
     embedded = has_embedded_dns([item.network for item in planned])
     dns = None
     if any(item.record.ipv4 or item.record.ipv6 for item in planned):
-        write_container_names(context, container, planned)
+        if embedded:
+            write_container_names(context, container, planned)
         isolated = all(item.network.internal for item in planned)
         servers = () if isolated else files.upstreams(resolvers, host)
         dns = DnsSettings(context.names.path(container.id), servers)

@@ -52,7 +52,7 @@ def release(context: Context, container: str) -> Members:
     """Give everything back that the container's endpoints took. Idempotent."""
     released = members(context, container)
     for network, endpoint in released:
-        detach(context, network, endpoint)
+        detach(context, network, endpoint, sandbox_ends=True)
     with context.lock:
         context.registry.drop_endpoints(context.registry.endpoints_of(container))
         context.names.remove(container)
@@ -61,17 +61,35 @@ def release(context: Context, container: str) -> Members:
     return released
 
 
-def detach(context: Context, network: NetworkRecord, endpoint: EndpointRecord) -> None:
+def detach(
+    context: Context,
+    network: NetworkRecord,
+    endpoint: EndpointRecord,
+    *,
+    sandbox_ends: bool = False,
+) -> None:
     """Take an endpoint out of the kernel."""
     spec = endpoint_spec(endpoint)
     try:
-        context.driver(network.driver).detach(network_spec(network), spec)
+        driver = context.driver(network.driver)
+        driver.detach(network_spec(network), spec, sandbox_ends=sandbox_ends)
         forget_udp_flows(spec)
     except OSError as error:
         raise FailedPrecondition(
             f"failed to detach container {endpoint.container_name} from network"
             f" {network.name}: {error}"
         ) from error
+
+
+def sweep(context: Context) -> bool:
+    """Remove what is left of endpoints that were released a while ago; tell if more is to come."""
+    more = False
+    for driver in context.drivers.values():
+        try:
+            more = driver.sweep() or more
+        except OSError as error:
+            log.error("removing the interfaces of ended containers: %s", error)
+    return more
 
 
 def write_names(context: Context, network: NetworkRecord) -> None:

@@ -51,6 +51,7 @@ __all__ = [
     "Networks",
 ]
 
+SWEEP_S = 3.0
 SETUP_FAILED = "failed to set up container networking: "
 
 
@@ -62,6 +63,7 @@ class Networks:
     ) -> None:
         self._context = make_context(roots, database, options)
         self._events = events
+        self._sweep: asyncio.TimerHandle | None = None
 
     @property
     def drivers(self) -> tuple[str, ...]:
@@ -95,6 +97,7 @@ class Networks:
         if not self._context.registry.endpoints_of(container_id):
             return
         members = await asyncio.to_thread(lifecycle.release, self._context, container_id)
+        self._sweep_later()
         self._publish("disconnect", members)
 
     async def forget(self, container_id: ContainerId) -> None:
@@ -190,6 +193,20 @@ class Networks:
                 self._publish("disconnect", members)
                 return
         raise InvalidArgument(f"container {container} is not connected to network {network.name}")
+
+    def _sweep_later(self) -> None:
+        if self._sweep is None:
+            self._sweep = asyncio.get_running_loop().call_later(SWEEP_S, self._start_sweep)
+
+    def _start_sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        swept = loop.run_in_executor(None, lifecycle.sweep, self._context)
+        swept.add_done_callback(self._swept)
+
+    def _swept(self, swept: asyncio.Future[bool]) -> None:
+        self._sweep = None
+        if not swept.cancelled() and swept.result():
+            self._sweep_later()
 
     def _publish(self, action: str, members: Members) -> None:
         for network, endpoint in members:
