@@ -8,6 +8,7 @@ of entries: a whiteout never touches what its own layer brings.
 Nothing outside the root is ever touched; see `fs.rooted`.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Sequence
@@ -97,11 +98,7 @@ class _Target:
         path = clean(entry.name)
         parent, _, base = path.rpartition("/")
         if base.startswith(whiteouts.PREFIX):
-            parent = self.parent(parent)
-            if base == whiteouts.OPAQUE:
-                self.opaque(parent)
-            elif not base.startswith(whiteouts.RESERVED) and base != whiteouts.PREFIX:
-                self.whiteout(_join(parent, base[len(whiteouts.PREFIX) :]))
+            self._white_out(parent, base)
             return
         if not path:
             if entry.kind is EntryKind.DIRECTORY:
@@ -112,8 +109,21 @@ class _Target:
             path = _join(there, base)
         self.extract(path, entry, reader)
 
+    def _white_out(self, parent: str, base: str) -> None:
+        there = self.resolve(parent)
+        if there is None:
+            return
+        if base == whiteouts.OPAQUE:
+            self.opaque(there)
+        elif not base.startswith(whiteouts.RESERVED) and base != whiteouts.PREFIX:
+            self.whiteout(_join(there, base[len(whiteouts.PREFIX) :]))
+
     def finish(self) -> None:
         self.extractor.finish()
+
+    def resolve(self, path: str) -> str | None:
+        """Return where the directory `path` really is, None if there is none."""
+        raise NotImplementedError
 
     def parent(self, path: str) -> str:
         """Make sure that the directory `path` exists; return where it really is."""
@@ -136,12 +146,16 @@ class _Plain(_Target):
         super().__init__(root)
         self._brought: set[str] = set()
 
-    def parent(self, path: str) -> str:
+    def resolve(self, path: str) -> str | None:
         try:
             self.root.directory(path)
-        except FileNotFoundError:
-            self.root.mkdirs(path)
-        return path
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return self.root.resolve(path)
+
+    def parent(self, path: str) -> str:
+        self.root.mkdirs(path)
+        return self.root.resolve(path)
 
     def extract(self, path: str, entry: Entry, reader: TarReader) -> None:
         self.extractor.extract(path, entry, reader)
@@ -171,6 +185,7 @@ class _Overlay(_Target):
 
     def __init__(self, root: Root, lowers: Sequence[Root]) -> None:
         super().__init__(root)
+        self._below = lowers
         self._lowers = MergedTree(lowers)
         self._merged = MergedTree([root, *lowers])
         self._elsewhere: dict[str, str] = {}
@@ -194,16 +209,18 @@ class _Overlay(_Target):
         try:
             self.root.directory(path)
             return
-        except FileNotFoundError:
-            pass
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # a whiteout is no directory either
         self._make(path.rpartition("/")[0])
         found = self._merged.find(path)
+        if found is not None and not stat.S_ISDIR(found[1].st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         hidden = self._clear_whiteout(path)
         self.root.mkdir(path)
         parent, name = self.root.locate(path)
         if hidden:
             self._mark_opaque(path)
-        elif found is not None and stat.S_ISDIR(found[1].st_mode):
+        elif found is not None:
             layer, status = found
             fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
             try:
@@ -236,16 +253,24 @@ class _Overlay(_Target):
         target = _join(self._merged.resolve(parent), base)
         found = self._merged.find(target)
         if found is None:
-            raise FileNotFoundError(2, f"hard link to {target!r}, which does not exist", target)
+            raise FileNotFoundError(
+                errno.ENOENT, f"hard link to {target!r}, which does not exist", target
+            )
         layer, status = found
         if layer is not self.root and not stat.S_ISDIR(status.st_mode):
             self._make(target.rpartition("/")[0])
             TreeCopy(layer, self.root).copy(target, target)
         return target
 
+    def resolve(self, path: str) -> str | None:
+        resolved = self._merged.resolve(path)
+        found = self._merged.find(resolved)
+        return resolved if found is not None and stat.S_ISDIR(found[1].st_mode) else None
+
     def whiteout(self, path: str) -> None:
         if self._lowers.find(path) is None:
             return
+        self._make(path.rpartition("/")[0])
         parent, name = self.root.locate(path)
         try:
             os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
@@ -256,7 +281,14 @@ class _Overlay(_Target):
                 self._mark_opaque(path)
 
     def opaque(self, path: str) -> None:
-        self._mark_opaque(path)
+        if not path:
+            # overlayfs takes no root directory for opaque.
+            for layer in self._below:
+                for name in layer.listdir(""):
+                    self.whiteout(name)
+        elif self._lowers.find(path) is not None:
+            self._make(path)
+            self._mark_opaque(path)
 
     def _mark_opaque(self, path: str) -> None:
         os.setxattr(xattrs.at(*self.root.locate(path)), xattrs.OPAQUE, b"y", follow_symlinks=False)

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -78,22 +78,39 @@ class _Difference:
         self._old = old
 
     def write(self) -> None:
+        found = list(self._compare())
+        # The names of one file travel together, or they would come back as files of their own.
+        linked = {
+            (status.st_dev, status.st_ino)
+            for _, status, changed in found
+            if status is not None
+            and changed
+            and status.st_nlink > 1
+            and not stat.S_ISDIR(status.st_mode)
+        }
+        for path, status, changed in found:
+            if status is None:
+                self._tree.add_empty(_whiteout(path))
+            elif changed or (status.st_dev, status.st_ino) in linked:
+                self._tree.add(path, path, status)
+
+    def _compare(self) -> Iterator[tuple[str, os.stat_result | None, bool]]:
+        """Yield path, status (None if it is gone) and whether it is new or changed, in order."""
         pending = self._pairs("", has_old=self._old is not None)
         while pending:
             path, in_new, in_old = pending.pop()
             if not in_new:
-                self._tree.add_empty(_whiteout(path))
+                yield path, None, True
                 continue
             status = self._new.stat(path)
-            is_directory = stat.S_ISDIR(status.st_mode)
             was_directory = False
+            changed = True
             if in_old and self._old is not None:
                 before = self._old.stat(path)
                 was_directory = stat.S_ISDIR(before.st_mode)
-                if not same(self._new, path, status, self._old, before):
-                    self._tree.add(path, path, status)
-            else:
-                self._tree.add(path, path, status)
+                changed = not same(self._new, path, status, self._old, before)
+            is_directory = stat.S_ISDIR(status.st_mode)
+            yield path, status, changed
             if is_directory:
                 pending.extend(self._pairs(path, has_old=was_directory))
 
@@ -112,7 +129,8 @@ def same(new: Root, path: str, status: os.stat_result, old: Root, before: os.sta
     ):  # fmt: skip
         return False
     if not stat.S_ISDIR(status.st_mode) and (
-        (status.st_size, status.st_mtime_ns) != (before.st_size, before.st_mtime_ns)
+        (status.st_size, status.st_mtime_ns, status.st_nlink)
+        != (before.st_size, before.st_mtime_ns, before.st_nlink)
     ):
         return False
     if stat.S_ISLNK(status.st_mode) and new.readlink(path) != old.readlink(path):

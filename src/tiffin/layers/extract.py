@@ -59,6 +59,7 @@ class Extractor:
     def link(self, path: str, target: str) -> None:
         """Make `path` a hard link to the clean path `target`; OSError."""
         if path == target:
+            self.root.stat(target)
             return
         try:
             self.root.link(target, path)

@@ -176,6 +176,7 @@ items: st.SearchStrategy[Item] = st.one_of(
     st.builds(hard_link, paths, paths),
     paths.map(lambda path: "/".join([*path.split("/")[:-1], ".wh." + path.split("/")[-1]])),
     paths.map(lambda path: f"{path}/.wh..wh..opq"),
+    st.just(".wh..wh..opq"),
 )
 
 
