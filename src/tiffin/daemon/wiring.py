@@ -89,6 +89,7 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         images = make_images(config, image_store, events)
         stack.callback(images.close)
         networks = Networks(roots, database, events, network_options(config))
+        stack.push_async_callback(networks.close)
         containers = Containers(
             ContainerContext(
                 roots=roots,

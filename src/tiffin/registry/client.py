@@ -1,5 +1,8 @@
 """One registry endpoint as seen by pull and push (OCI distribution-spec)."""
 
+# Annotations that stay text keep aiohttp's client out of an idle daemon.
+from __future__ import annotations
+
 import hashlib
 import json
 import re

@@ -4,6 +4,9 @@ Rules: credentials never follow a redirect to another origin; bodies are never d
 our back, because digests are of the bytes as stored; every response is closed.
 """
 
+# Annotations that stay text keep aiohttp's client out of an idle daemon.
+from __future__ import annotations
+
 import asyncio
 import logging
 import ssl
@@ -15,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+from aiohttp.client_exceptions import ClientError
 from yarl import URL
 
 from tiffin.registry.endpoints import Endpoint
@@ -28,7 +32,7 @@ MAX_DOCUMENT = 4 << 20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 10
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-_FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
+_FAILURES = (ClientError, TimeoutError, OSError)
 
 
 @dataclass(frozen=True, slots=True)

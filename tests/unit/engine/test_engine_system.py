@@ -202,8 +202,11 @@ async def test_ping_and_what_is_not_offered(tmp_path: Path) -> None:
                 assert response.status == 503
                 message = (await response.json())["message"]
                 assert message.startswith("This node is not a swarm manager.")
-        async with api.client.post("/plugins/x/enable") as response:
+        async with api.client.post("/plugins/pull") as response:
             assert response.status == 501
+        async with api.client.post("/plugins/a/b/enable") as response:
+            assert response.status == 404
+            assert await response.json() == {"message": 'plugin "a/b" not found'}
         async with api.client.get("/plugins") as response:
             assert await response.json() == []
         async with api.client.get("/version") as response:

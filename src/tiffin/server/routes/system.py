@@ -6,7 +6,7 @@ from typing import Protocol
 from aiohttp import web
 
 from tiffin.api.types.system import DiskUsage, SystemInfo, SystemVersion
-from tiffin.errors import Unavailable, Unimplemented
+from tiffin.errors import NotFound, Unavailable, Unimplemented
 from tiffin.server.json import json_response
 from tiffin.server.routing import Handler, Route
 
@@ -96,12 +96,22 @@ def _not_offered() -> list[Route]:
         Route("POST", "/swarm/init", swarm),
         Route("POST", "/swarm/join", swarm),
         Route("GET", "/plugins/privileges", plugins),
-        Route("GET", "/plugins/{name:.+}/json", plugins),
-        Route("POST", "/plugins/{name:.+}", plugins),
-        Route("DELETE", "/plugins/{name:.+}", plugins),
+        Route("POST", "/plugins/pull", plugins),
+        Route("POST", "/plugins/create", plugins),
+        # None can be installed, so that whatever is asked about does not exist.
+        Route("GET", "/plugins/{name:.+}/json", _no_plugin),
+        Route("DELETE", "/plugins/{name:.+}", _no_plugin),
+        *(
+            Route("POST", f"/plugins/{{name:.+}}/{verb}", _no_plugin)
+            for verb in ("enable", "disable", "set", "push", "upgrade")
+        ),
         Route("POST", "/session", session),
         Route("POST", "/grpc", session),
     ]
+
+
+async def _no_plugin(request: web.Request) -> web.StreamResponse:
+    raise NotFound(f'plugin "{request.match_info["name"]}" not found')
 
 
 def _raising(error: Unavailable | Unimplemented) -> Handler:
