@@ -1,0 +1,348 @@
+"""The engine against its budget (docs/performance.md), every ratio taken in this one run.
+
+Starts a daemon of its own, measures through the API with a raw client, and prints a table.
+Run as root: `python benchmarks/engine.py [--quick]`.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import io
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import floor as bare
+
+from tiffin.client.api import Api
+from tiffin.client.endpoint import Endpoint
+from tiffin.engine.roots import Roots
+
+IMAGE = "bench:latest"
+
+
+class Engine:
+    """A daemon with roots of its own."""
+
+    def __init__(self, base: Path) -> None:
+        self.roots = Roots(base / "data", base / "run")
+        self.socket = base / "engine.sock"
+        self.log = (base / "log").open("wb")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tiffin.daemon.main", "--host", f"unix://{self.socket}",
+             "--data-root", str(self.roots.data), "--exec-root", str(self.roots.exec),
+             "--bip", "10.247.0.1/20", "--config-file", "/dev/null"],
+            stdout=self.log, stderr=self.log, start_new_session=True,
+        )  # fmt: skip
+        self.api = Api(Endpoint("unix", str(self.socket)), "1.50")
+        deadline = time.monotonic() + 20
+        while True:
+            with contextlib.suppress(Exception):
+                self.api.ping()
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError(Path(self.log.name).read_text())
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        for item in self.api.get("/containers/json", {"all": True}):
+            self.api.delete(f"/containers/{item['Id']}", {"force": True, "v": True})
+        self.process.terminate()
+        self.process.wait(30)
+        subprocess.run(
+            ["ip", "link", "del", f"{self.roots.tag}0"], check=False, capture_output=True
+        )
+        self.log.close()
+
+    def pids(self) -> list[int]:
+        """Every process of ours that is no container's own: daemon, spawner, shims."""
+        found = [self.process.pid]
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                pid = int(entry.name)
+                maps = (entry / "cmdline").read_bytes()
+                session = os.getsid(pid)
+                parents = _ancestors(pid)
+                if pid in found or maps[:4] == b"sh\0-":
+                    continue
+                if self.process.pid in parents or session in found or b"tiffin" in maps:
+                    found.append(pid)
+        return found
+
+
+def _ancestors(pid: int) -> list[int]:
+    found: list[int] = []
+    while pid > 1:
+        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        pid = int(status[1])
+        found.append(pid)
+    return found
+
+
+def pss_kb(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
+
+
+def import_image(api: Api) -> None:
+    buffer = io.BytesIO()
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        raise SystemExit("a static busybox is needed (Debian: busybox-static)")
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        tar.add(busybox, "bin/busybox")
+        for name in ("sh", "true", "sleep", "cat", "yes", "head", "wc"):
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    query = {"fromSrc": "-", "repo": "bench", "tag": "latest"}
+    api.call("POST", "/images/create", query, stream=iter([buffer.getvalue()])).read()
+
+
+def one_life(api: Api, host: dict[str, Any], command: list[str]) -> float:
+    start = time.perf_counter()
+    body = {"Image": IMAGE, "Cmd": command, "HostConfig": host}
+    identifier = api.post("/containers/create", None, body)["Id"]
+    waiting = api.call("POST", f"/containers/{identifier}/wait", {"condition": "next-exit"})
+    api.post(f"/containers/{identifier}/start")
+    waiting.json()
+    api.delete(f"/containers/{identifier}")
+    return time.perf_counter() - start
+
+
+def median(measure: Callable[[], float], count: int) -> float:
+    return statistics.median(measure() for _ in range(count))
+
+
+def paired(one: Callable[[], float], other: Callable[[], float], count: int) -> tuple[float, float]:
+    """Measure in turn, so that a slow moment of the machine meets both."""
+    pairs = [(one(), other()) for _ in range(count)]
+    return statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs)
+
+
+def start_running(api: Api, count: int) -> tuple[list[str], float]:
+    start = time.perf_counter()
+
+    def run(_: int) -> str:
+        body = {"Image": IMAGE, "Cmd": ["sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait"],
+                "HostConfig": {"NetworkMode": "none"}}  # fmt: skip
+        identifier = str(api.post("/containers/create", None, body)["Id"])
+        api.post(f"/containers/{identifier}/start")
+        return identifier
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        identifiers = list(pool.map(run, range(count)))
+    return identifiers, time.perf_counter() - start
+
+
+def stop_all(api: Api, identifiers: list[str]) -> float:
+    start = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: api.post(f"/containers/{i}/stop", {"t": 10}), identifiers))
+    return time.perf_counter() - start
+
+
+def exec_true(api: Api, identifier: str) -> float:
+    start = time.perf_counter()
+    body = {"Cmd": ["true"], "AttachStdout": True}
+    execution = api.post(f"/containers/{identifier}/exec", None, body)["Id"]
+    connection, _ = api.hijack(f"/exec/{execution}/start", body={"Detach": False})
+    with connection:
+        while connection.recv(4096):
+            pass
+    return time.perf_counter() - start
+
+
+def log_rates(api: Api, lines: int) -> tuple[float, float, float]:
+    """Return MB/s of the plain writer, of the same writer into the log, and of reading back."""
+    script = f"yes {'x' * 99} | head -n {lines}"
+    size = lines * 100 / 1e6
+    with tempfile.TemporaryDirectory() as place:
+        start = time.perf_counter()
+        subprocess.run(f"busybox yes {'x' * 99} | busybox head -n {lines} > {place}/out", shell=True,
+                       check=True)  # fmt: skip
+        plain = size / (time.perf_counter() - start)
+    body = {"Image": IMAGE, "Cmd": ["sh", "-c", script], "HostConfig": {"NetworkMode": "none"}}
+    identifier = api.post("/containers/create", None, body)["Id"]
+    waiting = api.call("POST", f"/containers/{identifier}/wait", {"condition": "next-exit"})
+    start = time.perf_counter()
+    api.post(f"/containers/{identifier}/start")
+    waiting.json()
+    written = size / (time.perf_counter() - start)
+    start = time.perf_counter()
+    response = api.call("GET", f"/containers/{identifier}/logs", {"stdout": True})
+    read = sum(len(block) for block in response.blocks()) / 1e6 / (time.perf_counter() - start)
+    api.delete(f"/containers/{identifier}")
+    return plain, written, read
+
+
+def attach_rate(api: Api, megabytes: int) -> tuple[float, float]:
+    """Return MB/s through `cat` between two pipes, and through an attached container's `cat`."""
+    block = b"x" * (1 << 16)
+    count = megabytes * 16
+
+    def drive(
+        write: Callable[[bytes], None], end: Callable[[], None], read: Callable[[], int]
+    ) -> float:
+        start = time.perf_counter()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+
+            def feed() -> None:
+                for _ in range(count):
+                    write(block)
+                end()
+
+            feeding = pool.submit(feed)
+            total = 0
+            while got := read():
+                total += got
+            feeding.result()
+        return total / 1e6 / (time.perf_counter() - start)
+
+    with subprocess.Popen(["busybox", "cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cat:
+        assert cat.stdin is not None
+        assert cat.stdout is not None
+        out = cat.stdout.fileno()
+        plain = drive(lambda b: os.write(cat.stdin.fileno(), b) and None, cat.stdin.close,
+                      lambda: len(os.read(out, 1 << 18)))  # fmt: skip
+    body = {"Image": IMAGE, "Cmd": ["cat"], "OpenStdin": True, "StdinOnce": True,
+            "AttachStdin": True, "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": "none"}}}  # fmt: skip
+    identifier = api.post("/containers/create", None, body)["Id"]
+    query = {"stream": True, "stdin": True, "stdout": True}
+    connection, _ = api.hijack(f"/containers/{identifier}/attach", query)
+    api.post(f"/containers/{identifier}/start")
+    import socket
+
+    with connection:
+        attached = drive(connection.sendall, lambda: connection.shutdown(socket.SHUT_WR),
+                         lambda: len(connection.recv(1 << 18)))  # fmt: skip
+    api.delete(f"/containers/{identifier}", {"force": True})
+    return plain, attached
+
+
+def build_times(api: Api) -> tuple[float, float]:
+    lines = [f"FROM {IMAGE}"] + [f"RUN echo {n} > /step{n}" for n in range(10)]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        info = tarfile.TarInfo("Dockerfile")
+        data = "\n".join(lines).encode()
+        info.size = len(data)
+        tar.addfile(info, io.BytesIO(data))
+    times: list[float] = []
+    for _ in range(2):
+        start = time.perf_counter()
+        response = api.call(
+            "POST", "/build", {"t": "built", "rm": "1"}, stream=iter([buffer.getvalue()])
+        )
+        messages = list(response.objects())
+        if any("error" in message for message in messages):
+            raise RuntimeError(messages[-1])
+        times.append(time.perf_counter() - start)
+    return times[0], times[1]
+
+
+def listing(api: Api, count: int) -> float:
+    def measure() -> float:
+        start = time.perf_counter()
+        found = json.loads(api.call("GET", "/containers/json", {"all": True}).read())
+        assert len(found) >= count
+        return time.perf_counter() - start
+
+    return median(measure, 20)
+
+
+@contextlib.contextmanager
+def floor_tree() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:
+        tree = Path(name)
+        bare.make_tree(tree)
+        yield tree
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    quick = parser.parse_args().quick
+    rounds, many = (10, 20) if quick else (40, 100)
+    base = Path(tempfile.mkdtemp(prefix="tiffin-bench-"))
+    engine = Engine(base)
+    rows: list[tuple[str, str, str]] = []
+    try:
+        api = engine.api
+        import_image(api)
+        with floor_tree() as tree:
+            life = ["/bin/true"]
+            none, bridge = {"NetworkMode": "none"}, {"PortBindings": {"80/tcp": [{}]}}
+            one_life(api, none, life)
+            api.post("/networks/create", None, {"Name": "bench-net"})
+            named = {**bridge, "NetworkMode": "bench-net"}
+            one_life(api, named, life)
+            alone, ground = paired(
+                lambda: one_life(api, none, life), lambda: bare.floor(tree), rounds
+            )
+            rows.append(
+                ("floor: fork, unshare, overlay, pivot_root, exec", f"{ground * 1e3:.1f} ms", "")
+            )
+            rows.append(("create + start + wait + remove, no network", f"{alone * 1e3:.1f} ms",
+                         f"{alone / ground:.1f} × floor (≤ 3)"))  # fmt: skip
+            wired, ground = paired(
+                lambda: one_life(api, named, life), lambda: bare.floor(tree), rounds
+            )
+            rows.append(("… with network, DNS and a published port", f"{wired * 1e3:.1f} ms",
+                         f"{wired / ground:.1f} × floor (≤ 5)"))  # fmt: skip
+            idle = sum(pss_kb(pid) for pid in engine.pids())
+            rows.append(("idle daemon + spawner, PSS", f"{idle / 1024:.1f} MB", "(≤ 45)"))
+            identifiers, seconds = start_running(api, many)
+            rows.append((f"{many} containers started, 8 at a time", f"{seconds:.2f} s",
+                         "(≤ 1.0 per 100)"))  # fmt: skip
+            busy = sum(pss_kb(pid) for pid in engine.pids())
+            rows.append(("each further running container, PSS of ours",
+                         f"{(busy - idle) / 1024 / many:.2f} MB", "(≤ 2)"))  # fmt: skip
+            rows.append((f"list of {many} containers", f"{listing(api, many) * 1e3:.1f} ms",
+                         "(≤ 4 per 100)"))  # fmt: skip
+            exec_true(api, identifiers[0])
+            execution, ground = paired(
+                lambda: exec_true(api, identifiers[0]), lambda: bare.floor(tree), rounds
+            )
+            rows.append(("exec of true", f"{execution * 1e3:.1f} ms",
+                         f"{execution / ground:.1f} × floor (≤ 1.5)"))  # fmt: skip
+            rows.append((f"{many} containers stopped, 8 at a time",
+                         f"{stop_all(api, identifiers):.2f} s", "(≤ 0.5 per 100)"))  # fmt: skip
+        plain, written, read = log_rates(api, 200_000 if quick else 1_000_000)
+        rows.append(("log written (100-byte lines)", f"{written:.0f} MB/s",
+                     f"{written / plain:.2f} × plain file (≥ 0.8)"))  # fmt: skip
+        rows.append(("log read back", f"{read:.0f} MB/s", "(≥ 200)"))
+        plain, attached = attach_rate(api, 64 if quick else 512)
+        rows.append(("attach, in and out together", f"{attached:.0f} MB/s",
+                     f"{attached / plain:.2f} × two pipes (≥ 0.7)"))  # fmt: skip
+        cold, cached = build_times(api)
+        rows.append(("ten-step build, cold", f"{cold:.2f} s", "(≤ 0.3)"))
+        rows.append(("ten-step build, cached", f"{cached:.3f} s", "(≤ 0.03)"))
+    finally:
+        width = max((len(row[0]) for row in rows), default=0)
+        for name, value, ratio in rows:
+            print(f"{name:<{width}}  {value:>10}  {ratio}")
+        with contextlib.suppress(Exception):
+            engine.stop()
+        if engine.process.poll() is None:
+            engine.process.send_signal(signal.SIGKILL)
+        shutil.rmtree(base, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
