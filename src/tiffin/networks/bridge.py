@@ -216,11 +216,17 @@ class BridgeDriver:
         return f"{self._tag}:{network}"
 
     def _add_bridge(self, network: NetworkSpec, name: str) -> rt.Link:
-        # One batch is one system call: a bridge without its alias never outlives us.
+        # One batch is one system call: a bridge without its alias never outlives us. The MTU is set
+        # apart because a bridge that is made with one forgets it when its last port leaves.
         self._channel.execute(
             [
-                rt.add_bridge(name, mac=bridge_mac(network), mtu=self._mtu(network)),
-                rt.set_link(name, alias=self._alias(network.id), no_link_local=not network.ipv6),
+                rt.add_bridge(name, mac=bridge_mac(network)),
+                rt.set_link(
+                    name,
+                    mtu=self._mtu(network),
+                    alias=self._alias(network.id),
+                    no_link_local=not network.ipv6,
+                ),
             ]
         )
         link = rt.find_link(self._channel, name)

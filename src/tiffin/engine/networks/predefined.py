@@ -16,6 +16,7 @@ from tiffin.engine.networks.records import network_spec
 from tiffin.errors import InvalidArgument
 from tiffin.linux import rtnetlink as rt
 from tiffin.networks.bridge import (
+    DEFAULT_MTU,
     OPTION_DEFAULT,
     OPTION_HOST_BINDING,
     OPTION_ICC,
@@ -83,7 +84,7 @@ def _default_bridge(context: Context, before: NetworkRecord | None) -> NetworkRe
             OPTION_MASQUERADE: _word(options.ip_masq),
             OPTION_HOST_BINDING: options.publish_ip or "0.0.0.0",
             OPTION_NAME: name,
-            OPTION_MTU: str(options.mtu or default_mtu(context.channel)),
+            OPTION_MTU: str(_mtu(context)),
         },
     )
 
@@ -137,6 +138,12 @@ def _same_bridge(context: Context, before: NetworkRecord, wanted: NetworkRecord)
         context.bridges.bridge_name(one) == context.bridges.bridge_name(other)
         and one.gateways == other.gateways
     )
+
+
+def _mtu(context: Context) -> int:
+    # What is merely Docker's default would break the way out where that takes less.
+    asked = context.options.mtu
+    return asked if asked not in (0, DEFAULT_MTU) else default_mtu(context.channel)
 
 
 def _word(value: bool) -> str:

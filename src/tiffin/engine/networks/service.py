@@ -74,6 +74,13 @@ class Networks:
         """Bring the kernel in line with what is persisted and still running."""
         await asyncio.to_thread(recovery.recover, self._context)
 
+    async def close(self) -> None:
+        """Leave nothing in the kernel if nothing runs; the next start makes it anew."""
+        if self._sweep is not None:
+            self._sweep.cancel()
+        if not self._context.registry.endpoints():
+            await self.purge()
+
     async def purge(self) -> None:
         """Take everything of this daemon out of the kernel; the records stay."""
         await asyncio.to_thread(recovery.purge, self._context)
