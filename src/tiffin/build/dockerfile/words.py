@@ -162,7 +162,7 @@ def closest(word: str, candidates: Iterable[str]) -> str:
         candidate: _distance(word.lower(), candidate.lower()) for candidate in sorted(candidates)
     }
     best = min(ranked, key=ranked.__getitem__, default="")
-    return best if best and ranked[best] <= max(1, len(word) // 3) else ""
+    return best if best and ranked[best] <= (1 if len(word) < 4 else 2) else ""
 
 
 def _distance(left: str, right: str) -> int:
