@@ -24,6 +24,7 @@ belong to the message in the order of the packets.
 import json
 import os
 import socket
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any
@@ -33,6 +34,8 @@ FDS_PER_PACKET = 128
 MESSAGE_LIMIT = 32 << 20
 
 JsonObject = dict[str, Any]
+
+_FD_SIZE = array("i").itemsize
 
 
 class ProtocolError(Exception):
@@ -378,22 +381,24 @@ def close_all(fds: Sequence[int]) -> None:
             os.close(fd)
 
 
-def send_packet(channel: socket.socket, packet: Packet, flags: int = 0) -> None:
+def send_packet(channel: socket.socket, packet: Packet) -> None:
     """Send one packet; BlockingIOError if the peer's buffer is full."""
     body, fds = packet
-    flags |= socket.MSG_NOSIGNAL
-    if fds:
-        socket.send_fds(channel, [body], list(fds), flags)
-    else:
-        channel.send(body, flags)
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+    channel.sendmsg([body], rights, socket.MSG_NOSIGNAL)
 
 
-def receive_packet(channel: socket.socket, flags: int = 0) -> Packet:
+def receive_packet(channel: socket.socket) -> Packet:
     """Receive one packet; an empty body means that the peer has closed its end."""
-    body, fds, message_flags, _address = socket.recv_fds(
-        channel, PACKET_SIZE + 1, FDS_PER_PACKET, flags | socket.MSG_CMSG_CLOEXEC
+    # socket.recv_fds passes no flags on, and its descriptors would be inherited.
+    body, ancillary, flags, _address = channel.recvmsg(
+        PACKET_SIZE + 1, socket.CMSG_SPACE(FDS_PER_PACKET * _FD_SIZE), socket.MSG_CMSG_CLOEXEC
     )
-    if message_flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+    fds = array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % _FD_SIZE])
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
         close_all(fds)
         raise ProtocolError("packet was truncated")
     return body, fds

@@ -15,6 +15,7 @@ import socket
 from pathlib import Path
 from typing import cast
 
+from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.runtime.runtime import Runtime
 from tiffin.shim import keeper, protocol
 
@@ -67,5 +68,6 @@ def load_runtime(name: str, cache: Path) -> Runtime:
     """Return the runtime that `module:Class` names, warm."""
     module, _, attribute = name.partition(":")
     runtime = getattr(importlib.import_module(module), attribute)(cache)
-    getattr(runtime, "layout", None)  # looked up once here, not in each shim
+    # Looked up and loaded once here, not in each shim.
+    open_group("/", getattr(runtime, "layout", None))
     return cast("Runtime", runtime)
