@@ -69,5 +69,5 @@ def load_runtime(name: str, cache: Path) -> Runtime:
     module, _, attribute = name.partition(":")
     runtime = getattr(importlib.import_module(module), attribute)(cache)
     # Looked up and loaded once here, not in each shim.
-    open_group("/", getattr(runtime, "layout", None))
+    open_group("/warm", getattr(runtime, "layout", None))
     return cast("Runtime", runtime)
