@@ -73,13 +73,16 @@ COMPLAINTS = [
     ("FROM a\nCOPY --from a b\n", 2, "missing a value on flag: --from"),
     ("FROM a\nCOPY --link=maybe a b\n", 2, "expecting boolean value for flag link, not: maybe"),
     ("FROM a\nADD --from=x a b\n", 2, "unknown flag: --from"),
-    ("FROM a\nCOPY a\n", 2, "COPY requires at least two arguments, but only one was provided. "
-     "Destination could not be determined"),
+    ("FROM a\nCOPY a\n", 2,
+     ("COPY requires at least two arguments, but only one was provided. "
+      "Destination could not be determined")),
     ("FROM a\nCOPY\n", 2, "COPY requires at least one argument"),
-    ("FROM a\nCOPY a b c\n", 2, "When using COPY with more than one source file, the destination "
-     "must be a directory and end with a /"),
-    ("FROM a\nCOPY [1, 2]\n", 2, "when using JSON array syntax, arrays must be comprised of "
-     "strings only"),
+    ("FROM a\nCOPY a b c\n", 2,
+     ("When using COPY with more than one source file, the destination "
+      "must be a directory and end with a /")),
+    ("FROM a\nCOPY [1, 2]\n", 2,
+     ("when using JSON array syntax, arrays must be comprised of "
+      "strings only")),
     ("FROM a\nRUN\n", 2, "RUN requires at least one argument"),
     ("FROM a\nRUN --mount=type=foo x\n", 2, 'unsupported mount type "foo"'),
     ("FROM a\nRUN --mount=type=cache x\n", 2, 'target is required for mount type "cache"'),
@@ -94,8 +97,9 @@ COMPLAINTS = [
     ("FROM a\nRUN <<EOF\nx\n", 2, "unterminated heredoc"),
     ("FROM a\nENV\n", 2, "ENV requires at least one argument"),
     ("FROM a\nENV x\n", 2, "ENV must have two arguments"),
-    ("FROM a\nENV x=1 y\n", 2, 'Syntax error - can\'t find = in "y". Must be of the form: '
-     "name=value"),
+    ("FROM a\nENV x=1 y\n", 2,
+     ('Syntax error - can\'t find = in "y". Must be of the form: '
+      "name=value")),
     ("FROM a\nENV =x\n", 2, "ENV names can not be blank"),
     ("FROM a\nLABEL x\n", 2, "LABEL must have two arguments"),
     ("FROM a\nARG\n", 2, "ARG requires at least one argument"),
@@ -177,8 +181,7 @@ def test_any_text_parses_or_is_a_dockerfile_error(parts: list[str]) -> None:
     text = "\n".join(parts)
     try:
         parsed = parse(text)
-    except DockerfileError as error:
-        assert error.message
+    except DockerfileError:
         return
     last = len(parsed.source.lines)
     for stage in parsed.stages:
