@@ -1,7 +1,7 @@
 """A place for what was deleted and can still be undone, until it expires.
 
 ```
-<root>/<expiry, Unix seconds>-<kind>-<id>/{note,content/}
+<root>/<expiry, Unix seconds>-<kind>-<id>-<random>/{note,content/}
 ```
 `content` is what was deleted, moved by rename, so it must be on the same file system. The entry
 appears by rename too: half-made ones begin with a dot and are removed by `purge`.
@@ -18,7 +18,7 @@ from pathlib import Path
 from tiffin.fs import atomic
 from tiffin.fs.rooted import remove_tree
 
-_NAME = re.compile(r"(\d+)-([a-z]+)-(.+)")
+_NAME = re.compile(r"(\d+)-([a-z]+)-(.+)-[0-9a-f]+")
 _HALF_MADE_S = 3600.0
 
 
@@ -51,11 +51,13 @@ class Trash:
     def put(self, content: Path, kind: str, identifier: str, note: bytes, *, keep_s: float) -> None:
         """Move `content` here for `keep_s` seconds; OSError."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        half_made = self._root / f".{secrets.token_hex(6)}"
+        unique = secrets.token_hex(6)
+        half_made = self._root / f".{unique}"
         half_made.mkdir(0o700)
         atomic.write(half_made / "note", note, durable=False)
         content.rename(half_made / "content")
-        half_made.rename(self._root / f"{int(time.time() + keep_s)}-{kind}-{identifier}")
+        expires = int(time.time() + keep_s)
+        half_made.rename(self._root / f"{expires}-{kind}-{identifier}-{unique}")
 
     def entries(self, kind: str) -> Iterator[TrashEntry]:
         """Yield what is here of one kind, the latest to expire first."""

@@ -76,10 +76,8 @@ class TreeWriter:
         self.entries += 1
 
     def _entry(self, path: str, name: str, kind: EntryKind, status: os.stat_result) -> Entry:
-        link = ""
-        if kind is EntryKind.SYMLINK:
-            link = self._root.readlink(path)
-        elif status.st_nlink > 1 and kind is not EntryKind.DIRECTORY:
+        link = self._root.readlink(path) if kind is EntryKind.SYMLINK else ""
+        if status.st_nlink > 1 and kind is not EntryKind.DIRECTORY:
             identity = (status.st_dev, status.st_ino)
             if identity in self._linked:
                 kind, link = EntryKind.HARD_LINK, self._linked[identity]
