@@ -66,6 +66,11 @@ class Garbage:
             self._deferred = names & kept - (blobs & snapshots)
             return self._remove(names - blobs - kept, names - snapshots - kept)
 
+    def suspect(self, descriptor: Descriptor) -> None:
+        """Look at a manifest or index, and all below it, at the next collection."""
+        with self.lock:
+            self._mark(descriptor, self._deferred)
+
     def sweep(self, held: Iterable[str]) -> Removed:
         """Remove all garbage there is; only when nothing else is under way."""
         with self.lock:

@@ -156,6 +156,7 @@ class ImageStore:
             if record is None:
                 raise NotFound(f"No such image: {reference.with_default_tag().familiar}")
             self.records.remove_reference(record.reference)
+            self._garbage.suspect(record.target)
             return record
 
     def remove(self, image_id: Digest) -> Removed:
@@ -163,7 +164,8 @@ class ImageStore:
         with self._garbage.lock:
             image = self.get(image_id)
             suspects = set(names_of(image))
-            suspects.update(r.target.digest for r in self.records.references(image_id))
+            for reference in self.records.references(image_id):
+                self._garbage.suspect(reference.target)
             compressed = (self.records.compressed(d) for d in image.config.diff_ids)
             suspects.update(found.digest for found in compressed if found is not None)
             self.records.remove(image_id)

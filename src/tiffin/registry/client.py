@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -169,11 +170,12 @@ class RegistryClient:
         """Send one piece of a blob and return where the next one goes."""
         headers = {
             "Content-Type": "application/octet-stream",
+            "Content-Length": str(len(data)),
             "Content-Range": f"{offset}-{offset + len(data) - 1}",
         }
         headers |= await self._authorization(location, Scope(repository, "pull,push"))
         async with self._transport.send(
-            "PATCH", location, headers=headers, data=data, accept=(202,)
+            "PATCH", location, headers=headers, data=io.BytesIO(data), accept=(202,)
         ) as response:
             return _location(response) or location
 

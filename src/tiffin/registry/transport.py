@@ -141,6 +141,9 @@ class Transport:
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the transport is not open")
+        if self._session.closed:
+            # Whoever shared this transport's work goes on with a transport of its own.
+            raise RegistryError(f'{_verb(method)} "{url}": the transport was closed')
         try:
             return await self._session.request(
                 method,

@@ -35,8 +35,8 @@ class Faults:
     """Refuse uploads of more bytes in one request (413)."""
     redirect_to: str = ""
     """Send downloads of blobs to this base URL."""
-    pause: asyncio.Event | None = None
-    """Hold downloads of blobs back until it is set."""
+    pauses: dict[str, asyncio.Event] = field(default_factory=dict)
+    """Hold the downloads of a blob back until its event is set."""
 
 
 class FakeRegistry:
@@ -235,8 +235,8 @@ class FakeRegistry:
 
     async def _download(self, request: web.Request, digest: str, data: bytes) -> web.StreamResponse:
         self.counts[f"blob {digest}"] += 1
-        if self.faults.pause is not None:
-            await self.faults.pause.wait()
+        if digest in self.faults.pauses:
+            await self.faults.pauses[digest].wait()
         if digest in self.faults.corrupt:
             data = bytes(len(data))
         start = 0

@@ -2,18 +2,28 @@
 
 import io
 import os
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tiffin.content.local import LocalContentStore
+from tiffin.engine.events import Events
+from tiffin.engine.images.access import RegistryAccess
+from tiffin.engine.images.service import Images
 from tiffin.images.image import Image
 from tiffin.images.load import Loaded, load
 from tiffin.images.store import ImageStore
 from tiffin.images.unpack import OnRead, ignore_progress
+from tiffin.registry.endpoints import RegistryOptions
+from tiffin.registry.transport import Retry
 from tiffin.snapshots.overlay import OverlaySnapshotter
+from tiffin.spec.digest import Digest
 from tiffin.spec.platform import Platform, host_platform
 from tiffin.state.database import Database
 from tiffin.state.images import ImageRecords
 from tiffin.testing.sample_images import SampleImage, archive, docker_members, layer_tar
+from tiffin.wire.jsonmessage import JsonMessage
 
 BASE = layer_tar({"etc/passwd": b"root", "bin/sh": b"#!"})
 TOP = layer_tar({"app/main": b"x" * 1000})
@@ -65,3 +75,53 @@ class Lab:
 def on_layer(_diff_id: str, _size: int) -> OnRead:
     """Report no progress."""
     return ignore_progress
+
+
+class Users:
+    """Containers, as far as images know them: (container id, is running) by image."""
+
+    def __init__(self) -> None:
+        self.by_image: dict[str, list[tuple[str, bool]]] = {}
+
+    def users_of(self, image_id: Digest) -> Sequence[tuple[str, bool]]:
+        """Return who uses an image."""
+        return self.by_image.get(image_id, [])
+
+
+class ServiceLab(Lab):
+    """A lab with the service of images on top; `pauses` are the waits between attempts."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.events = Events()
+        self.users = Users()
+        self.pauses: list[float] = []
+        access = RegistryAccess(RegistryOptions(), retry=Retry(sleep=self._pause))
+        self.service = Images(self.store, self.events, access, self.users)
+        self.lines: list[dict[str, Any]] = []
+
+    async def _pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    def emit(self, message: JsonMessage) -> None:
+        """Keep a line of progress."""
+        self.lines.append(message.to_json())
+
+    def close(self) -> None:
+        """Close what is open; the directory stays."""
+        self.service.close()
+        super().close()
+
+    def states(self, layer: str) -> list[str]:
+        """Return what was said about a layer, repetitions left out."""
+        said = [line["status"] for line in self.lines if line.get("id") == layer]
+        return [text for i, text in enumerate(said) if i == 0 or said[i - 1] != text]
+
+    def texts(self) -> list[str]:
+        """Return the lines that are about no layer."""
+        return [line["status"] for line in self.lines if "id" not in line and "status" in line]
+
+    async def happened(self) -> list[tuple[str, str]]:
+        """Return (action, actor) of all events so far."""
+        past = self.events.subscribe(since_ns=0, until_ns=time.time_ns())
+        return [(event.action, event.actor) async for event in past]
