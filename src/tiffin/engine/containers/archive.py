@@ -24,7 +24,6 @@ from tiffin.errors import InvalidArgument, NotFound, PermissionDenied
 from tiffin.fs.rooted import Root
 from tiffin.layers import archive
 from tiffin.layers.compression import Sink, Source
-from tiffin.linux.mounts import detached
 from tiffin.spec.mount import Mount
 
 _GO_KINDS = {
@@ -86,7 +85,7 @@ class Archives:
     def export(self, sink: Sink) -> None:
         """Write a tar of the root filesystem without what is mounted on it."""
         mounts = stopped_view(self._context.snapshotter.mounts(self._container.id))
-        with Root(detached(mounts)) as root:
+        with Root(self._context.open_mounts(mounts)) as root:
             archive.pack(root, "", sink, name="")
 
     @contextmanager
@@ -111,9 +110,9 @@ class Archives:
         rootfs = self._context.snapshotter.mounts(self._container.id)
         extra = [mount for item in self._mounts for mount in _placed(item)]
         if not extra:
-            return Root(detached(rootfs)), path
+            return Root(self._context.open_mounts(rootfs)), path
         try:
-            return Root(detached([*rootfs, *extra])), path
+            return Root(self._context.open_mounts([*rootfs, *extra])), path
         except OSError:
             # A mount point that was never made, or a kernel that cannot stack detached mounts:
             # the mount that holds the path is then looked into by itself.
@@ -130,8 +129,10 @@ class Archives:
             nearest = max(holding, key=lambda item: len(item.point.target))
             mounts = [replace(mount, target="") for mount in _placed(nearest)[:1]]
             if mounts:
-                return Root(detached(mounts)), clean[len(nearest.point.target) :] or "/"
-        return Root(detached(rootfs)), path
+                return Root(self._context.open_mounts(mounts)), clean[
+                    len(nearest.point.target) :
+                ] or "/"
+        return Root(self._context.open_mounts(rootfs)), path
 
     @contextmanager
     def _missing(self, path: str) -> Iterator[None]:
@@ -166,7 +167,7 @@ class Archives:
         if not user:
             return None
         rootfs = stopped_view(self._context.snapshotter.mounts(self._container.id))
-        with Root(detached(rootfs)) as root:
+        with Root(self._context.open_mounts(rootfs)) as root:
             account = resolve_user(user, (), lambda path: read_lines(root, path))
         return account.uid, account.gid
 

@@ -13,6 +13,7 @@ from tiffin.engine.networks.contract import Allocation, ContainerNetworks
 from tiffin.engine.roots import Roots
 from tiffin.engine.tasks.contract import TaskService
 from tiffin.images.image import Image
+from tiffin.linux.mounts import detached
 from tiffin.networks.driver import Sandbox
 from tiffin.snapshots.snapshotter import Snapshotter
 from tiffin.spec.ids import ContainerId
@@ -137,6 +138,8 @@ class Context:
     snapshotter: Snapshotter
     events: Events
     settings: Settings
+    open_mounts: Callable[[Sequence[Mount]], int] = detached
+    """Mounts a list where nobody sees it, and returns a descriptor of it."""
 
     def publish(self, container: Container, action: str, **attributes: str) -> None:
         """Publish an event of a container with Docker's attributes: its labels, image, name."""

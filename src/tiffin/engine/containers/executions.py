@@ -20,7 +20,7 @@ from tiffin.engine.containers.detach_keys import parse_detach_keys
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.rootfs import process_root, read_lines
 from tiffin.engine.containers.status import Status
-from tiffin.engine.tasks.contract import Attachment, ExecHandle, ExecRequest
+from tiffin.engine.tasks.contract import Attachment, ExecHandle, ExecRequest, TaskHandle
 from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, TiffinError
 from tiffin.spec.ids import ExecId, new_id
 
@@ -146,20 +146,28 @@ async def start(
         if handle is None:
             raise Conflict(f"container {container.id} is not running")
         process = await asyncio.to_thread(oci_process, container, request, execution.args)
-        running = await handle.exec(
-            ExecRequest(execution.id, process, request.tty, size[0], size[1], attachment)
+        running = await _execute(
+            handle,
+            ExecRequest(execution.id, process, request.tty, size[0], size[1], attachment),
         )
     except TiffinError as error:
         text = error.message.lower()
         execution.exit_code = 127 if any(phrase in text for phrase in _NOT_FOUND) else 126
-        if isinstance(error, FailedPrecondition) and not error.message.startswith("OCI runtime"):
-            raise FailedPrecondition(_PREFIX + error.message) from error
         raise
     execution.handle, execution.pid, execution.running = running, running.pid, True
     context.publish(container, f"exec_start: {' '.join(execution.args)}", execID=execution.id)
     execution.supervisor = asyncio.create_task(
         _supervise(context, execution, running), name=f"exec {execution.id}"
     )
+
+
+async def _execute(handle: TaskHandle, request: ExecRequest) -> ExecHandle:
+    try:
+        return await handle.exec(request)
+    except FailedPrecondition as error:
+        if error.message.startswith("OCI runtime"):
+            raise
+        raise FailedPrecondition(_PREFIX + error.message) from error
 
 
 async def _supervise(context: Context, execution: Execution, handle: ExecHandle) -> None:

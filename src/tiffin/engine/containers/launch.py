@@ -26,7 +26,6 @@ from tiffin.engine.networks.contract import Allocation
 from tiffin.engine.tasks.contract import LogTarget, TaskHandle, TaskRequest
 from tiffin.errors import Conflict, FailedPrecondition, NotFound, TiffinError
 from tiffin.fs.rooted import Root
-from tiffin.linux.mounts import detached
 from tiffin.logs.attributes import LogSubject, attributes
 from tiffin.spec.ids import ContainerId
 from tiffin.spec.mount import Mount
@@ -44,8 +43,12 @@ async def launch(context: Context, container: Container, explain: Explain = sile
     """
     try:
         handle = await _launch(context, container, explain)
-    except TiffinError as error:
-        await _failed(context, container, error)
+    except (TiffinError, OSError) as error:
+        _failed(context, container, str(error))
+        if isinstance(error, OSError):
+            raise FailedPrecondition(
+                f"failed to start container {container.id}: {error}"
+            ) from error
         raise
     instance = container.instance
     container.move(Status.RUNNING)
@@ -139,15 +142,15 @@ def _describe_network(allocation: Allocation) -> str:
     return "; ".join(names) or ("new namespace" if allocation.new_netns else "shared namespace")
 
 
-async def _failed(context: Context, container: Container, error: TiffinError) -> None:
+def _failed(context: Context, container: Container, message: str) -> None:
     instance = container.instance
-    text = error.message.lower()
+    text = message.lower()
     instance.exit_code = 128
     if any(phrase in text for phrase in _NOT_EXECUTABLE):
         instance.exit_code = 126
     elif any(phrase in text for phrase in _NOT_FOUND):
         instance.exit_code = 127
-    instance.error, instance.pid = error.message, 0
+    instance.error, instance.pid = message, 0
     if instance.status is Status.RESTARTING:
         container.move(Status.EXITED)
     context.store.save(container)
@@ -244,7 +247,7 @@ def _write_bundle(
                 rootfs=rootfs,
                 config=spec.config,
                 host=spec.host,
-                account=find_account(rootfs, spec.config.user, tuple(spec.host.group_add or ())),
+                account=find_account(context, container),
                 hostname=allocation.hostname,
                 domainname=spec.config.domainname,
                 files=files,
@@ -266,10 +269,13 @@ def _files(context: Context, container: Container, allocation: Allocation) -> Et
     return files
 
 
-def find_account(rootfs: tuple[Mount, ...], user: str, groups: tuple[str, ...]) -> Account:
-    """Look the user up in the image's own passwd and group files. Blocking."""
-    with Root(detached(stopped_view(rootfs))) as root:
-        return resolve_user(user, groups, lambda path: read_lines(root, path))
+def find_account(context: Context, container: Container) -> Account:
+    """Look the user up in the container's own passwd and group files. Blocking."""
+    spec = container.spec
+    rootfs = stopped_view(context.snapshotter.mounts(spec.id))
+    with Root(context.open_mounts(rootfs)) as root:
+        groups = tuple(spec.host.group_add or ())
+        return resolve_user(spec.config.user, groups, lambda path: read_lines(root, path))
 
 
 def write_bundle(context: Context, identifier: ContainerId, config: dict[str, Any]) -> Path:

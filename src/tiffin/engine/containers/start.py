@@ -4,7 +4,7 @@ from tiffin.engine.containers.context import Context, Explain, silent
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.status import Status
 from tiffin.engine.containers.supervise import auto_remove, launch_supervised
-from tiffin.errors import Conflict, NotModified, TiffinError
+from tiffin.errors import Conflict, NotModified
 
 
 async def start(context: Context, container: Container, explain: Explain = silent) -> None:
@@ -21,7 +21,7 @@ async def start(context: Context, container: Container, explain: Explain = silen
         try:
             await launch_supervised(context, container, explain)
             return
-        except TiffinError as error:
+        except Exception as error:  # noqa: BLE001  # raised below, once the lock is free
             failure = error
     if container.spec.host.auto_remove:
         await auto_remove(context, container)

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal as signals
+from contextlib import suppress
 
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.model import Container
@@ -82,8 +83,9 @@ async def _signal(context: Context, container: Container, number: int) -> None:
     context.publish(container, "kill", signal=str(number))
     async with container.lock:
         if container.status is Status.PAUSED and container.handle is handle:
-            await handle.resume()
             container.move(Status.RUNNING)
+            with suppress(Conflict):  # it has ended already
+                await handle.resume()
 
 
 async def kill_and_wait(context: Context, container: Container) -> None:
