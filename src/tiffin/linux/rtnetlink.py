@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import IntEnum
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -36,8 +37,7 @@ IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 8, 1
 IFLA_BR_NF_CALL_IPTABLES, IFLA_BR_NF_CALL_IP6TABLES = 36, 37
 IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 1, 4, 33
 BR_STATE_DISABLED = 0
-IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE = 1, 1
-IFLA_VLAN_ID = 1
+IFLA_MACVLAN_MODE = 1
 VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
 IFA_F_NODAD = 0x02
@@ -62,6 +62,15 @@ Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
 IpNetwork = IPv4Network | IPv6Network
 Which = str | int
+
+
+class MacvlanMode(IntEnum):
+    """Which interfaces of one parent may reach each other."""
+
+    PRIVATE = 1
+    VEPA = 2
+    BRIDGE = 4
+    PASSTHRU = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +109,6 @@ def add_bridge(name: str, *, mac: str = "", mtu: int = 0) -> Request:
     return _create(payload, f"add bridge {name}")
 
 
-def add_dummy(name: str) -> Request:
-    """Make an interface that leads nowhere."""
-    return _create(_link_header(name, up=True) + _kind("dummy"), f"add dummy link {name}")
-
-
 def add_veth(name: str, peer: str, *, netns: int, peer_mac: str = "", mtu: int = 0) -> Request:
     """Make a pair of interfaces, both down, the peer in the namespace of descriptor `netns`."""
     far = (
@@ -118,32 +122,18 @@ def add_veth(name: str, peer: str, *, netns: int, peer_mac: str = "", mtu: int =
     return _create(payload, f"add veth {name} with peer {peer} in the container")
 
 
-def add_sub_interface(
-    kind: str, name: str, *, parent: int, netns: int, mode: int, mac: str = "", mtu: int = 0
+def add_macvlan(
+    name: str, *, parent: int, netns: int, mode: MacvlanMode, mac: str = "", mtu: int = 0
 ) -> Request:
-    """Make a macvlan (`mode`: 1 private, 2 vepa, 4 bridge, 8 passthru) or an ipvlan (0 L2, 1 L3).
-
-    It is made in the namespace of descriptor `netns`, on top of the interface `parent` here.
-    """
-    data = nl.u32(IFLA_MACVLAN_MODE, mode) if kind == "macvlan" else nl.u16(IFLA_IPVLAN_MODE, mode)
+    """Make a macvlan on top of `parent` in the namespace of descriptor `netns`; it is down."""
     payload = (
         _link_header(name)
         + _link_attributes(mac=mac, mtu=mtu)
         + nl.u32(IFLA_LINK, parent)
         + nl.u32(IFLA_NET_NS_FD, netns)
-        + _kind(kind, data)
+        + _kind("macvlan", nl.u32(IFLA_MACVLAN_MODE, mode))
     )
-    return _create(payload, f"add {kind} {name} in the container")
-
-
-def add_vlan(name: str, *, parent: int, tag: int) -> Request:
-    """Make an 802.1q interface on top of `parent`."""
-    payload = (
-        _link_header(name, up=True)
-        + nl.u32(IFLA_LINK, parent)
-        + _kind("vlan", nl.u16(IFLA_VLAN_ID, tag))
-    )
-    return _create(payload, f"add vlan {tag} as {name}")
+    return _create(payload, f"add macvlan {name} in the container")
 
 
 def set_link(

@@ -79,7 +79,7 @@ class LocalIpam:
             if any(_overlap(subnet, other) for other in networks):
                 raise PermissionDenied(OVERLAP)
         _check_inside(wish, subnet)
-        gateway = wish.gateway or _first(wish.range or subnet, {*wish.reserved.values()})
+        gateway = wish.gateway or _first(wish.range or subnet, subnet, {*wish.reserved.values()})
         if gateway is None:
             raise InvalidArgument(f"no available IPv{wish.version} addresses in subnet {subnet}")
         return Pool(subnet, gateway, wish.range, dict(wish.reserved))
@@ -131,8 +131,8 @@ def _check_inside(wish: PoolWish, subnet: Subnet) -> None:
             )
 
 
-def _first(part: Subnet, taken: Container[Address]) -> Address | None:
-    return next((a for a in _candidates(part, part) if a not in taken), None)
+def _first(part: Subnet, subnet: Subnet, taken: Container[Address]) -> Address | None:
+    return next((a for a in _candidates(part, subnet) if a not in taken), None)
 
 
 def _candidates(part: Subnet, subnet: Subnet) -> Iterator[Address]:
