@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tiffin.fs import xattrs
-from tiffin.fs.rooted import Root, clean
+from tiffin.fs.rooted import Root, chmod_at, clean
 
 _CHUNK = 1 << 30
 _UNSUPPORTED = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF}
@@ -115,8 +115,7 @@ class TreeCopy:
         if not stat.S_ISLNK(status.st_mode):
             mode = self._options.mode
             mode = stat.S_IMODE(status.st_mode) if mode is None else mode
-            # No follow_symlinks=False: Linux lacks it, and what is at `name` was just made here.
-            os.chmod(name, mode, dir_fd=parent)
+            chmod_at(parent, name, mode)
         directory, base = self._source.locate(origin)
         for key, value in xattrs.read(xattrs.at(directory, base)).items():
             os.setxattr(xattrs.at(parent, name), key, value, follow_symlinks=False)

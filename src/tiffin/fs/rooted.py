@@ -256,6 +256,19 @@ class Root:
         self.flush()
 
 
+def chmod_at(parent: int, name: str, mode: int) -> None:
+    """Set the permission bits of `name` in the directory `parent`; a symlink is left alone. OSError.
+
+    chmod(2) of a name follows symlinks, and whoever shares a live tree may put one there.
+    """
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        if not stat.S_ISLNK(os.fstat(fd).st_mode):
+            os.chmod(f"/proc/self/fd/{fd}", mode)
+    finally:
+        os.close(fd)
+
+
 def remove_at(parent: int, name: str) -> None:
     """Remove the tree or file `name` in the directory `parent` without following symlinks.
 

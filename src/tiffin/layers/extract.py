@@ -4,11 +4,10 @@ import errno
 import os
 import stat
 from collections.abc import Mapping
-from pathlib import Path
 
 from tiffin.errors import FailedPrecondition, InvalidArgument, TiffinError
 from tiffin.fs import xattrs
-from tiffin.fs.rooted import Root, clean
+from tiffin.fs.rooted import Root, chmod_at, clean
 from tiffin.fs.tar import Entry, EntryKind, TarReader
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -154,20 +153,11 @@ class Extractor:
             os.mknod(name, kind | 0o600, device, dir_fd=parent)
         uid, gid = self._ids(entry)
         os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
-        self._chmod_node(parent, name, entry.mode)
+        chmod_at(parent, name, entry.mode)
         if entry.xattrs:
             self._set_xattrs(xattrs.at(parent, name), entry.xattrs)
         ns = (entry.mtime_ns, entry.mtime_ns)
         os.utime(name, ns=ns, dir_fd=parent, follow_symlinks=False)
-
-    def _chmod_node(self, parent: int, name: str, mode: int) -> None:
-        # By descriptor: chmod(2) of a name follows symlinks, and a live tree may put one there.
-        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-        try:
-            if not stat.S_ISLNK(os.fstat(fd).st_mode):
-                Path(f"/proc/self/fd/{fd}").chmod(mode)
-        finally:
-            os.close(fd)
 
     def _attributes(self, fd: int, entry: Entry) -> None:
         uid, gid = self._ids(entry)
