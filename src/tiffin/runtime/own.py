@@ -5,6 +5,7 @@ the gate. A task holds: the child's pidfd, the channel until the program runs, t
 fails before `create` returns is undone: the child is killed and the cgroup removed.
 """
 
+import fcntl
 import json
 import os
 import signal
@@ -65,7 +66,6 @@ class OwnRuntime:
             undo.pop_all()
             return task
 
-
     def adopt(
         self,
         container_id: str,
@@ -124,6 +124,7 @@ class _Creation:
             ours.send(Kind.MAPPED)
         task = OwnTask(self.container_id, self.config, self.group, program, self.options)
         task.adopt(pid, descriptor, ours)
+        self.undo.callback(task.abandon)
         task.advance(Kind.NETWORK if wants_network else Kind.READY)
         if wants_network and self.config.process.terminal:
             task.advance(Kind.READY)
@@ -217,6 +218,7 @@ class OwnTask:
         self._is_ready = False
         self._network = network
         self._init = init or Process(-1, -1)
+        self._others: list[int] = []
 
     @property
     def init(self) -> Process:
@@ -237,6 +239,11 @@ class OwnTask:
         """Take over the child that was just forked."""
         self._init = Process(pid, descriptor)
         self._channel = channel
+
+    def abandon(self) -> None:
+        """Close what the child has sent so far and nobody has got yet."""
+        network = _descriptors(self._network) if self._network is not None else ()
+        close_all([fd for fd in (*network, self._init.console) if fd >= 0])
 
     def advance(self, kind: Kind) -> None:
         """Read what the child says up to a message of that kind; FailedPrecondition."""
@@ -273,13 +280,17 @@ class OwnTask:
         self._channel = None
 
     def exec(self, process: JsonObject, stdio: Stdio) -> Process:
-        """See `Task.exec`."""
-        return execute_in(
-            Container(self._init.pidfd, self._group, self._config, self._program),
-            config.parse_process(process),
-            stdio,
-            self._options.warn or _ignore,
-        )
+        """See `Task.exec`.
+
+        The caller collects the process once it ends: until all are collected, the kernel does not
+        let the end of init be seen (pid_namespaces(7)).
+        """
+        container = Container(self._init.pidfd, self._group, self._config, self._program)
+        warn = self._options.warn or _ignore
+        made = execute_in(container, config.parse_process(process), stdio, warn)
+        self._others = [fd for fd in self._others if not _is_collected(fd)]
+        self._others.append(fcntl.fcntl(made.pidfd, fcntl.F_DUPFD_CLOEXEC, 3))
+        return made
 
     def kill(self, signal: int, *, every: bool = False) -> None:
         """See `Task.kill`; nothing happens if it has ended."""
@@ -321,6 +332,9 @@ class OwnTask:
         if descriptor >= 0:
             pidfd.kill(descriptor)
         self._group.kill()
+        others, self._others = self._others, []
+        for other in others:
+            _end(other)
         if descriptor >= 0:
             _end(descriptor)
             self._init = Process(self._init.pid, -1, self._init.console)
@@ -329,9 +343,6 @@ class OwnTask:
     def _fail(self, message: Message) -> None:
         reason = message.text
         close_all(message.descriptors)
-        if self._network is not None:
-            network, self._network = self._network, None
-            close_all([fd for fd in _descriptors(network) if fd >= 0])
         if message.kind is Kind.CLOSED:
             reason = "container init exited prematurely"
             if self._group.oom_kills():
@@ -376,6 +387,16 @@ def _end(descriptor: int) -> None:
     with suppress(ChildProcessError):  # the caller has collected it
         pidfd.wait(descriptor)
     os.close(descriptor)
+
+
+def _is_collected(descriptor: int) -> bool:
+    """Tell whether the child has been waited for; then also closes the descriptor."""
+    try:
+        os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        os.close(descriptor)
+        return True
+    return False
 
 
 def _ignore(_: str) -> None:
