@@ -193,6 +193,7 @@ class Lab:
         self.events = RecordingEvents()
         self.images = FakeImages({"bb": make_image(ContainerConfig(cmd=("sh",), env=("A=1",)))})
         self.database = Database(self.roots.database)
+        self.snapshotter = NativeSnapshotter(self.roots.snapshots)
         self.context = Context(
             roots=self.roots,
             registry=Registry(),
@@ -201,7 +202,7 @@ class Lab:
             images=self.images,
             networks=self.networks,
             volumes=self.volumes,
-            snapshotter=NativeSnapshotter(self.roots.snapshots),
+            snapshotter=self.snapshotter,
             events=self.events,
             settings=Settings(),
             open_mounts=open_plain,

@@ -1,4 +1,5 @@
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
     lab = Lab(tmp_path)
     yield lab
     await lab.context.store.close()
-    lab.context.snapshotter.close()
+    lab.snapshotter.close()
     lab.database.close()
 
 
@@ -23,6 +24,13 @@ async def service(lab: Lab) -> AsyncIterator[Containers]:
     service = Containers(lab.context)
     yield service
     await service.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for something that other tasks bring about."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110  # there is no event for an arbitrary condition
+            await asyncio.sleep(0.005)
 
 
 class Make:

@@ -8,6 +8,7 @@ from tiffin.api.types.mounts import MountRequest
 from tiffin.api.types.resources import RestartPolicy
 from tiffin.engine.containers.service import Containers
 from tiffin.errors import Conflict, InvalidArgument, NotFound, TiffinError
+from tiffin.snapshots.snapshotter import Kind
 from tiffin.spec.container_config import ContainerConfig, Healthcheck
 from tiffin.testing.fake_engine import Lab, make_image
 
@@ -19,7 +20,7 @@ async def test_create_makes_a_snapshot_a_directory_and_a_record(
     container = service.find("web")
     assert container.id == response.id
     assert response.warnings == []
-    assert lab.context.snapshotter.stat(container.id)
+    assert lab.context.snapshotter.stat(container.id).kind is Kind.ACTIVE
     assert lab.roots.container(container.id).is_dir()
     assert [c.name for c in lab.context.store.load()] == ["web"]
     event = lab.events.all[-1]
@@ -93,7 +94,7 @@ async def test_references(service: Containers) -> None:
 
 
 async def test_an_image_that_does_not_exist(service: Containers) -> None:
-    with pytest.raises(NotFound, match="^No such image: nope:latest$"):
+    with pytest.raises(NotFound, match=r"^No such image: nope:latest$"):
         await service.create(CreateRequest(image="nope"))
 
 
@@ -153,7 +154,7 @@ async def test_entrypoint_and_command(
 
 async def test_nothing_to_run(lab: Lab, service: Containers) -> None:
     lab.images.images["empty"] = make_image(ContainerConfig())
-    with pytest.raises(InvalidArgument, match="^no command specified$"):
+    with pytest.raises(InvalidArgument, match=r"^no command specified$"):
         await service.create(CreateRequest(image="empty"))
 
 

@@ -46,12 +46,12 @@ async def test_where_no_exec_can_be(service: Containers, make: Make) -> None:
     with pytest.raises(Conflict, match=f"^container {container.id} is not running$"):
         service.exec_create("web", request)
     await service.start("web")
-    with pytest.raises(InvalidArgument, match="^No exec command specified$"):
+    with pytest.raises(InvalidArgument, match=r"^No exec command specified$"):
         service.exec_create("web", ExecCreateRequest())
     await service.pause("web")
     with pytest.raises(Conflict, match="is paused, unpause the container before exec"):
         service.exec_create("web", request)
-    with pytest.raises(NotFound, match="^No such exec instance: nope$"):
+    with pytest.raises(NotFound, match=r"^No such exec instance: nope$"):
         service.exec_claim("nope")
 
 
@@ -74,7 +74,7 @@ async def test_an_unknown_user(service: Containers, make: Make) -> None:
     identifier = service.exec_create("web", ExecCreateRequest(cmd=["x"], user="no-such-user"))
     with pytest.raises(
         FailedPrecondition,
-        match="^unable to find user no-such-user: no matching entries in passwd file$",
+        match=r"^unable to find user no-such-user: no matching entries in passwd file$",
     ):
         await service.exec_start(service.exec_claim(identifier))
     assert (await service.exec_inspect(identifier)).exit_code == 126

@@ -2,10 +2,10 @@ import asyncio
 import json
 import os
 import socket
-from collections.abc import Callable
+from functools import partial
 
 import pytest
-from tests.unit.engine.containers.conftest import Make
+from tests.unit.engine.containers.conftest import Make, until
 
 from tiffin.api.filters import Filters
 from tiffin.api.types.containers import CreateRequest
@@ -25,12 +25,6 @@ from tiffin.errors import (
 from tiffin.testing.fake_engine import Lab
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def test_start_and_end(lab: Lab, service: Containers, make: Make) -> None:
     container = await make("web", start=True)
     assert container.status is Status.RUNNING
@@ -40,7 +34,7 @@ async def test_start_and_end(lab: Lab, service: Containers, make: Make) -> None:
     waiting = asyncio.ensure_future(service.wait("web", Condition.NOT_RUNNING))
     lab.tasks.last.end(3)
     assert (await waiting).status_code == 3
-    assert container.status is Status.EXITED
+    assert service.find("web").status is Status.EXITED
     assert container.instance.exit_code == 3
     assert lab.tasks.last.is_deleted
     assert lab.networks.allocated == {}
@@ -163,7 +157,7 @@ async def test_kill(lab: Lab, service: Containers, make: Make) -> None:
     await service.kill("web", "usr1")
     await service.kill("web", "RTMIN+1")
     assert lab.tasks.last.signals == [1, 10, 35]
-    with pytest.raises(InvalidArgument, match="^invalid signal: NOPE$"):
+    with pytest.raises(InvalidArgument, match=r"^invalid signal: NOPE$"):
         await service.kill("web", "NOPE")
     await service.kill("web")
     assert container.status is Status.EXITED
@@ -243,6 +237,10 @@ async def test_restart_keeps_an_auto_remove_container(
     assert lab.events.actions()[-1] == "restart"
 
 
+def _has_made(lab: Lab, count: int) -> bool:
+    return len(lab.tasks.handles) == count
+
+
 async def test_restart_policy_backs_off_and_gives_up(
     lab: Lab, service: Containers, make: Make
 ) -> None:
@@ -250,7 +248,7 @@ async def test_restart_policy_backs_off_and_gives_up(
     container = await make("web", start=True, host_config=HostConfig(restart_policy=policy))
     for count in (1, 2):
         lab.tasks.last.end(1)
-        await until(lambda count=count: len(lab.tasks.handles) == count + 1)
+        await until(partial(_has_made, lab, count + 1))
         await until(lambda: container.status is Status.RUNNING)
         assert container.instance.restart_count == count
     lab.tasks.last.end(1)

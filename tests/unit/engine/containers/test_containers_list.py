@@ -6,7 +6,7 @@ from tests.unit.engine.containers.conftest import Make
 
 from tiffin.api.filters import Filters
 from tiffin.api.types.host_config import HostConfig
-from tiffin.api.types.networks import PortBinding
+from tiffin.api.types.networks import PortBinding, PortMap
 from tiffin.engine.containers.listing import ListOptions, encode, human_status
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.service import Containers
@@ -23,7 +23,7 @@ async def names(service: Containers, **filters: str) -> list[str]:
 
 async def test_the_list(service: Containers, make: Make) -> None:
     await make("old", labels={"a": "1"})
-    bindings = {"80/tcp": [PortBinding(host_port="8080")]}
+    bindings: PortMap = {"80/tcp": [PortBinding(host_port="8080")]}
     await make(
         "new", start=True, cmd=["sh", "-c", "a b"], exposed_ports={"81/tcp": {}},
         host_config=HostConfig(port_bindings=bindings, binds=["data:/data"]),

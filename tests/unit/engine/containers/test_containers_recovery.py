@@ -1,8 +1,6 @@
-import asyncio
 import time
-from collections.abc import Callable
 
-from tests.unit.engine.containers.conftest import Make
+from tests.unit.engine.containers.conftest import Make, until
 
 from tiffin.api.types.host_config import HostConfig
 from tiffin.api.types.resources import RestartPolicy
@@ -12,12 +10,6 @@ from tiffin.engine.containers.service import Containers
 from tiffin.engine.containers.status import Status
 from tiffin.engine.tasks.contract import Exit
 from tiffin.testing.fake_engine import Lab
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def next_daemon(lab: Lab, old: Containers) -> Containers:
