@@ -189,6 +189,9 @@ class _Overlay(_Target):
         self._lowers = MergedTree(lowers)
         self._merged = MergedTree([root, *lowers])
         self._elsewhere: dict[str, str] = {}
+        self._copies: set[str] = set()
+        """What is in the upper directory without being the layer's own: directories on the way,
+        targets of links. Whiteouts of the same layer do apply to them."""
 
     def parent(self, path: str) -> str:
         if path in self._elsewhere:
@@ -217,6 +220,7 @@ class _Overlay(_Target):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
         hidden = self._clear_whiteout(path)
         self.root.mkdir(path)
+        self._copies.add(path)
         parent, name = self.root.locate(path)
         if hidden:
             self._mark_opaque(path)
@@ -246,6 +250,9 @@ class _Overlay(_Target):
             self.extractor.extract(path, entry, reader)
             if kind is EntryKind.SYMLINK:
                 self._elsewhere.clear()
+        while path and self._copies:
+            self._copies.discard(path)
+            path = path.rpartition("/")[0]
 
     def _linked(self, target: str) -> str:
         """Return where in the upper directory the target of a hard link is, copied up if need be."""
@@ -260,6 +267,7 @@ class _Overlay(_Target):
         if layer is not self.root and not stat.S_ISDIR(status.st_mode):
             self._make(target.rpartition("/")[0])
             TreeCopy(layer, self.root).copy(target, target)
+            self._copies.add(target)
         return target
 
     def resolve(self, path: str) -> str | None:
@@ -271,6 +279,7 @@ class _Overlay(_Target):
         if self._lowers.find(path) is None:
             return
         self._make(path.rpartition("/")[0])
+        self._drop_copies(path)
         parent, name = self.root.locate(path)
         try:
             os.mknod(name, stat.S_IFCHR, 0, dir_fd=parent)
@@ -288,7 +297,16 @@ class _Overlay(_Target):
                     self.whiteout(name)
         elif self._lowers.find(path) is not None:
             self._make(path)
+            self._drop_copies(f"{path}/")
             self._mark_opaque(path)
+
+    def _drop_copies(self, path: str) -> None:
+        """Remove the copies at and below `path`, only below if it ends with a slash."""
+        below = path if path.endswith("/") else f"{path}/"
+        for each in sorted(each for each in self._copies if each == path or each.startswith(below)):
+            self._copies.discard(each)
+            if self.root.exists(each):
+                self.root.remove(each)
 
     def _mark_opaque(self, path: str) -> None:
         os.setxattr(xattrs.at(*self.root.locate(path)), xattrs.OPAQUE, b"y", follow_symlinks=False)
