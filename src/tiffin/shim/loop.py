@@ -15,6 +15,9 @@ WRITE = select.EPOLLOUT
 HANG_UP = select.EPOLLHUP | select.EPOLLERR
 PEER_CLOSED = select.EPOLLRDHUP
 
+FAULT_PAUSE_S = 0.01
+"""A handler that fails each time must not take a whole core."""
+
 Handler = Callable[[int], None]
 """Called with the epoll event mask."""
 
@@ -31,9 +34,14 @@ class Timer:
 
 
 class Loop:
-    """Calls handlers when their descriptors are ready."""
+    """Calls handlers when their descriptors are ready.
+
+    An exception that a handler lets through is a bug; it is given to `on_fault`, inside the
+    `except`, and the others go on: whatever it is, it must not take a container down.
+    """
 
     def __init__(self) -> None:
+        self.on_fault: Callable[[], None] = lambda: None
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._timers: list[tuple[float, int, Timer]] = []
@@ -72,7 +80,10 @@ class Loop:
             for fd, events in poll(self._time_left()):
                 handler = handlers.get(fd)
                 if handler is not None:
-                    handler(events)
+                    try:
+                        handler(events)
+                    except Exception:  # noqa: BLE001
+                        self._fault()
             if self._timers:
                 self._run_timers()
 
@@ -90,4 +101,11 @@ class Loop:
         while self._timers and self._timers[0][0] <= now:
             callback = heapq.heappop(self._timers)[2].callback
             if callback is not None:
-                callback()
+                try:
+                    callback()
+                except Exception:  # noqa: BLE001
+                    self._fault()
+
+    def _fault(self) -> None:
+        self.on_fault()
+        time.sleep(FAULT_PAUSE_S)

@@ -51,6 +51,9 @@ EXEC_DRAIN_S = 2.0
 SETTLE_S = 0.25
 """How long a task must have been quiet to be handed over."""
 
+MAX_FAULTS = 50
+"""More of them than that are not written down."""
+
 GONE = "gone"
 
 _NETWORK = ("netns", "rtnetlink", "nfnetlink", "dns_udp", "dns_tcp")
@@ -66,6 +69,7 @@ class Supervisor:
 
     def __init__(self, loop: Loop, runtime: Runtime, keeper: socket.socket | None = None) -> None:
         self._loop = loop
+        loop.on_fault = lambda: self._note_fault(traceback.format_exc())
         self._keeper = keeper
         self._is_settling = False
         self._request: protocol.Create | None = None
@@ -85,6 +89,7 @@ class Supervisor:
         self._network: NetworkSockets | None = None
         self._adopt_task: Callable[[], Task] | None = None
         self._error = ""
+        self._faults = 0
         self._exit: ExitRecord | None = None
         self._task: Task | None = None
         self._main: Supervised | None = None
@@ -564,13 +569,16 @@ class Supervisor:
         """Do a step of the end, which has to go on if it fails; the fault is noted."""
         try:
             step()
-        except (OSError, TiffinError):
+        except Exception:  # noqa: BLE001  # whatever it is, the end has to be told
             text = traceback.format_exc()
             self._error = self._error or text.strip().rpartition("\n")[2]
             self._note_fault(text)
 
     def _note_fault(self, text: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        if self._faults >= MAX_FAULTS:
+            return
+        self._faults += 1
         try:
             fd = os.open(os.path.join(self._directory, state.FAULTS), flags, 0o600)
         except OSError:
