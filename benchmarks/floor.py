@@ -69,7 +69,7 @@ def bundle(tree: Path) -> Path:
     options = [f"lowerdir={tree}/lower", f"upperdir={tree}/upper", f"workdir={tree}/work"]
     rootfs = [{"fstype": "overlay", "source": "overlay", "options": options, "target": ""}]
     capabilities = ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID"]
-    sets = {name: capabilities for name in ("bounding", "effective", "permitted")}
+    sets = dict.fromkeys(("bounding", "effective", "permitted"), capabilities)
     plain = ["nosuid", "noexec", "nodev"]
     mounts = [
         ("/proc", "proc", plain),

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
+from tiffin.errors import TiffinError
 from tiffin.linux import syscalls
 from tiffin.linux.mount_api import AT_FDCWD
 from tiffin.runtime import init
@@ -43,8 +44,6 @@ class ChildOptions:
     dns_sockets: bool = False
     init_process: bool = False
     explain: bool = False
-    mapped: bool = False
-    """Wait until the parent has mapped the ids of the new user namespace."""
     gated: bool = True
     """Wait for START before the program."""
     keep: tuple[int, ...] = ()
@@ -54,12 +53,16 @@ class ChildOptions:
 
 
 def run(
-    plan: Plan, process: ProcessConfig, channel: Channel, stdio: Stdio, options: ChildOptions
+    make_plan: Callable[[], Plan],
+    process: ProcessConfig,
+    channel: Channel,
+    stdio: Stdio,
+    options: ChildOptions,
 ) -> NoReturn:
     """Become the process; never returns."""
     try:
-        _Child(plan, process, channel, stdio, options).run()
-    except (Failed, NotExecutable) as error:
+        _Child(make_plan(), process, channel, stdio, options).run()
+    except (Failed, NotExecutable, TiffinError) as error:
         _report(channel, str(error))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
@@ -98,13 +101,14 @@ class _Child:
         # Until the program is executed, nobody in the container may look into this process.
         syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         self._take_descriptors()
-        place = Place(lambda text: self._channel.send(Kind.WARNING, text))
+        place = Place(
+            lambda text: self._channel.send(Kind.WARNING, text),
+            lambda: self._await(Kind.PREPARED),
+        )
         ResetSignals().execute(place)
         os.umask(0)
         if self._options.init_process:
             init.forget_origin()
-        if self._options.mapped:
-            self._await(Kind.MAPPED)
         self._do(self._plan.enter, place)
         if self._options.enter is not None:
             self._options.enter()

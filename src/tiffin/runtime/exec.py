@@ -43,7 +43,6 @@ def execute_in(
         dumpable = syscalls.prctl(PR_GET_DUMPABLE)
         syscalls.prctl(PR_SET_DUMPABLE, 0)
         undo.callback(syscalls.prctl, PR_SET_DUMPABLE, dumpable)
-        steps = plan_exec(process, container.config.seccomp, container.program)
         ours, theirs = pair()
         undo.callback(ours.close)
         pid, descriptor = _fork(container)
@@ -53,7 +52,13 @@ def execute_in(
                 gated=False, keep=(container.pidfd,), enter=lambda: _enter(container)
             )
             JoinCgroups(container.group.join_files()).execute(Place(warn))
-            child.run(steps, process, theirs, stdio, choices)
+            child.run(
+                lambda: plan_exec(process, container.config.seccomp, container.program),
+                process,
+                theirs,
+                stdio,
+                choices,
+            )
         theirs.close()
         console = _follow(ours, descriptor, warn)
     return Process(pid, descriptor, console)

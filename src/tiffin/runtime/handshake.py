@@ -2,10 +2,10 @@
 
     runtime                                   child
        │ ── clone3 ──────────────────────────► │
-       │ ── MAPPED (user namespace only) ────► │  its ids are mapped
        │ ◄── NETWORK  + descriptors ────────── │  stands in its namespaces (if asked for)
-       │ ◄── STEP, WARNING  (any number) ───── │  mounts its root, gives up privileges
-       │ ◄── READY    + console ────────────── │  everything stands but the program
+       │ ◄── STEP, WARNING  (any number) ───── │  mounts its root
+       │ ── PREPARED ────────────────────────► │  its cgroup is made, its ids are mapped: enters it
+       │ ◄── READY    + console ────────────── │  has no privileges left; everything stands but the program
        │ ── START ───────────────────────────► │
        │ ◄── end of file ───────────────────── │  the program was executed
        │ ◄── ERROR (instead of any) ────────── │  it failed, and ends
@@ -28,7 +28,7 @@ _MOST_DESCRIPTORS = 8
 class Kind(IntEnum):
     """What a message says."""
 
-    MAPPED = 1
+    PREPARED = 1
     NETWORK = 2
     STEP = 3
     WARNING = 4

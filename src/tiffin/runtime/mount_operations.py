@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from tiffin.linux import mount_api, mount_options, mounts, pty, syscalls
 from tiffin.linux.mount_api import (
     AT_EMPTY_PATH,
+    AT_FDCWD,
     AT_RECURSIVE,
     MNT_DETACH,
     MOUNT_ATTR_RDONLY,
@@ -174,21 +175,31 @@ class MountCgroups:
 
     def execute(self, place: Place) -> None:
         """See `Operation`."""
-        words = tuple(
-            word for word in self.item.options if not mount_options.is_parameter(word)
-        )  # fmt: skip
-        writable = tuple(word for word in words if word != "ro")
-        base = Mount("tmpfs", "tmpfs", (*writable, "mode=755"), self.item.target)
-        MountInside(base).execute(place)
+        options = mount_options.parse(self.item.options)
+        base = Mount("tmpfs", "tmpfs", ("mode=755",), self.item.target)
+        at, _ = _mount_point(place, base, is_directory=True)
+        top = mounts.create(base)
+        mounts.attach(top, at, base.target)
         for name, source in self.groups:
-            target = f"{self.item.target}/{name}"
-            MountInside(Mount("bind", source, ("bind", *words), target)).execute(place)
-            for alias in name.split(",") if "," in name else ():
-                place.root.symlink(name, f"{self.item.target}/{alias}")
-        if "ro" in words:
-            top = place.root.open(self.item.target, _O_PLACE)
-            mount_api.mount_setattr(top, "", AT_EMPTY_PATH, set_=MOUNT_ATTR_RDONLY)
-            os.close(top)
+            _show_group(top, name, source)
+        # One call for all of them.
+        mount_api.mount_setattr(
+            top, "", AT_EMPTY_PATH | AT_RECURSIVE, set_=options.set_, propagation=MS_PRIVATE
+        )
+        os.close(top)
+        os.close(at)
+        place.root.flush()
+
+
+def _show_group(top: int, name: str, source: str) -> None:
+    os.mkdir(name, dir_fd=top)
+    below = os.open(name, _O_PLACE | os.O_NOFOLLOW, dir_fd=top)
+    fd = mount_api.open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+    mounts.attach(fd, below, name)
+    os.close(fd)
+    os.close(below)
+    for alias in name.split(",") if "," in name else ():
+        os.symlink(name, alias, dir_fd=top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +233,8 @@ class MakeDevice:
             words = ("bind",)
             MountInside(Mount("bind", device.path, words, device.path)).execute(place)
             return
+        if device.uid == device.gid == 0:
+            return  # the child's umask is 0
         parent, name = root.locate(device.path)
         os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
         os.chmod(name, device.mode, dir_fd=parent)

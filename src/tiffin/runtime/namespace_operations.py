@@ -32,6 +32,23 @@ class JoinCgroups:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitParent:
+    """Let the parent catch up, which makes the control groups meanwhile."""
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return "wait until the control groups stand"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return "recvmsg(parent)"
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        place.await_parent()
+
+
+@dataclass(frozen=True, slots=True)
 class JoinNamespace:
     """Enter an existing namespace by its file."""
 

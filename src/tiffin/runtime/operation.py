@@ -16,8 +16,10 @@ Report = Callable[[str], None]
 class Place:
     """What the operations of one child share while they are executed."""
 
-    def __init__(self, warn: Report) -> None:
+    def __init__(self, warn: Report, await_parent: Callable[[], None] | None = None) -> None:
         self.warn = warn
+        self.await_parent = await_parent or _no_wait
+        """Returns when the parent has done its part (`Kind.PREPARED`)."""
         self._root: Root | None = None
 
     @property
@@ -32,6 +34,10 @@ class Place:
         if self._root is not None:
             self._root.close()
         self._root = Root(fd)
+
+
+def _no_wait() -> None:
+    return
 
 
 class Operation(Protocol):

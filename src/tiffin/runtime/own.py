@@ -22,7 +22,7 @@ from tiffin.runtime.child import ChildOptions
 from tiffin.runtime.config import Config, IdMapping, JsonObject
 from tiffin.runtime.exec import Container, clone_in, execute_in
 from tiffin.runtime.handshake import Channel, Kind, Message, close_all, pair
-from tiffin.runtime.plan import Plan, Prepared, default_device_rules, plan
+from tiffin.runtime.plan import Prepared, clone_flags, default_device_rules, plan
 from tiffin.runtime.programs import Programs
 from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio
 
@@ -92,14 +92,17 @@ class _Creation:
     undo: ExitStack
 
     def run(self, program: bytes, stdio: Stdio, layout: Layout) -> "OwnTask":
-        self._make_group()
+        resources = _with_default_devices(self.config.resources or {})
+        is_born_in_group = bool(self.group.directory())
+        if is_born_in_group:
+            self._make_group(resources)
         root_fd = self._detached_root()
-        prepared = Prepared(self.group.join_files(), self._shown(layout), root_fd)
-        steps = plan(self.container_id, self.config, prepared, program)
+        files = self.group.join_files(resources)
+        prepared = Prepared(files, _shown(files, layout), root_fd)
         wants_network = self.options.network_sockets and self.config.has_new("network")
         ours, theirs = pair()
         self.undo.callback(ours.close)
-        pid, descriptor = self._fork(steps)
+        pid, descriptor = self._fork(clone_flags(self.config))
         if pid == 0:
             ours.close()
             choices = ChildOptions(
@@ -107,21 +110,30 @@ class _Creation:
                 dns_sockets=wants_network and self.options.dns_sockets,
                 init_process=self.options.init_process,
                 explain=self.options.explain is not None,
-                mapped=self.config.has_new("user"),
                 keep=(root_fd,) if root_fd >= 0 else (),
             )
-            child.run(steps, self.config.process, theirs, stdio, choices)
+            child.run(
+                lambda: plan(self.container_id, self.config, prepared, program),
+                self.config.process,
+                theirs,
+                stdio,
+                choices,
+            )
         theirs.close()
         if root_fd >= 0:
             os.close(root_fd)
+        # Before the group can go, whoever stands in it must.
         self.undo.callback(_end, descriptor)
         self._explain(
             "make the container's first process in namespaces of its own",
-            f"clone3({_flags_text(steps.clone_flags)}) = {pid}",
+            f"clone3({_flags_text(clone_flags(self.config))}) = {pid}",
         )
+        if not is_born_in_group:
+            self._make_group(resources)
         if self.config.has_new("user"):
             self._map_ids(pid)
-            ours.send(Kind.MAPPED)
+        with suppress(BrokenPipeError):  # what it died of follows
+            ours.send(Kind.PREPARED)
         task = OwnTask(self.container_id, self.config, self.group, program, self.options)
         task.adopt(pid, descriptor, ours)
         self.undo.callback(task.abandon)
@@ -130,8 +142,7 @@ class _Creation:
             task.advance(Kind.READY)
         return task
 
-    def _make_group(self) -> None:
-        resources = _with_default_devices(self.config.resources or {})
+    def _make_group(self, resources: JsonObject) -> None:
         try:
             self.group.create(resources, self.options.warn or _ignore)
         except (OSError, ValueError) as error:
@@ -150,19 +161,7 @@ class _Creation:
             return -1
         return mounts.detached(self.config.rootfs)
 
-    def _shown(self, layout: Layout) -> tuple[tuple[str, str], ...]:
-        if layout.version == 2:
-            return ()
-        places = dict.fromkeys(
-            place for name, place in layout.v1.items() if not name.startswith("name=")
-        )
-        return tuple(
-            (os.path.basename(place), place + self.group.path)
-            for place in places
-            if os.path.isdir(place + self.group.path)
-        )
-
-    def _fork(self, steps: Plan) -> tuple[int, int]:
+    def _fork(self, flags: int) -> tuple[int, int]:
         directory = -1
         if self.group.directory():
             directory = os.open(self.group.directory(), os.O_RDONLY | os.O_CLOEXEC)
@@ -171,10 +170,10 @@ class _Creation:
             if pid_namespace is not None and pid_namespace.path:
                 fd = os.open(pid_namespace.path, os.O_RDONLY | os.O_CLOEXEC)
                 try:
-                    return clone_in(fd, 0, steps.clone_flags, directory)
+                    return clone_in(fd, 0, flags, directory)
                 finally:
                     os.close(fd)
-            return syscalls.clone3(steps.clone_flags, exit_signal=signal.SIGCHLD, cgroup=directory)
+            return syscalls.clone3(flags, exit_signal=signal.SIGCHLD, cgroup=directory)
         except OSError as error:
             raise FailedPrecondition(f"{CREATE_FAILED}{error}: unknown") from error
         finally:
@@ -348,6 +347,17 @@ class OwnTask:
             if self._group.oom_kills():
                 reason = "container init was OOM-killed (memory limit too low?)"
         raise FailedPrecondition(f"{CREATE_FAILED}{reason}: unknown")
+
+
+def _shown(files: tuple[str, ...], layout: Layout) -> tuple[tuple[str, str], ...]:
+    """Return (name of the hierarchy's directory, group's directory) for v1's `tasks` files."""
+    places = {place for name, place in layout.v1.items() if not name.startswith("name=")}
+    return tuple(
+        (os.path.basename(place), os.path.dirname(file))
+        for file in files
+        for place in places
+        if file.startswith(f"{place}/")
+    )
 
 
 def _document(bundle: Path) -> JsonObject:

@@ -1,10 +1,10 @@
 """From a configuration to ordered operations, without touching the kernel.
 
-What follows what, and why: the child enters its cgroups before anything else, so that no step
-escapes the limits; a cgroup namespace comes after that, since its root is where the caller is. The
-file system is made in the new mount namespace with the host's /proc still at hand (sysctls, labels
-and the OOM score are written there, where no image can put something else). Privileges go last,
-and the filter after them, since from then on the child lives under it, too.
+What follows what, and why: the child enters its cgroups when its file system has been begun, since
+the parent makes them at the same time; a cgroup namespace comes after that, its root being where
+the caller is. The file system is made in the new mount namespace with the host's /proc still at
+hand (sysctls, labels and the OOM score are written there, where no image can put something else).
+Privileges go last, and the filter after them, since from then on the child lives under it, too.
 """
 
 import os
@@ -37,6 +37,7 @@ from tiffin.runtime.mount_operations import (
     Separate,
 )
 from tiffin.runtime.namespace_operations import (
+    AwaitParent,
     BecomeRoot,
     JoinCgroups,
     JoinNamespace,
@@ -107,7 +108,7 @@ _FILTER_FLAGS = {
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What the parent has made by the time of planning."""
+    """What the parent makes; of the cgroups only the names are known at the time of planning."""
 
     join_files: tuple[str, ...] = ()
     shown: tuple[tuple[str, str], ...] = ()
@@ -120,13 +121,12 @@ class Prepared:
 class Plan:
     """Ordered operations of the child.
 
-    `clone_flags` are the namespaces that it is born in. `enter` comes first; then the sockets of
+    `enter` comes first; then the sockets of
     the network namespace are handed out; `build` makes the file system; `terminal` follows the
     console's making, `pivot` it; `become` turns it into the user's process up to the gate, `last`
     is what follows between the gate and the program.
     """
 
-    clone_flags: int
     enter: tuple[Operation, ...]
     build: tuple[Operation, ...]
     pivot: tuple[Operation, ...]
@@ -140,7 +140,6 @@ def plan(container_id: str, config: Config, prepared: Prepared, filter_program: 
         raise InvalidArgument("config.json: linux.namespaces must have a new mount namespace")
     process = config.process
     return Plan(
-        clone_flags=_clone_flags(config),
         enter=tuple(_enter(container_id, config, prepared)),
         build=tuple(_build(config, prepared)),
         pivot=tuple(_pivot(config)),
@@ -153,7 +152,7 @@ def plan_exec(process: ProcessConfig, seccomp: JsonObject | None, filter_program
     """Plan a further process of a running container, joined already."""
     become = _become(process, needs_filter=bool(filter_program))
     last = _last(process, filter_program, seccomp)
-    return Plan(0, (NewSession(), *_through_proc(process)), (), (), tuple(become), tuple(last))
+    return Plan((NewSession(), *_through_proc(process)), (), (), tuple(become), tuple(last))
 
 
 def default_device_rules() -> tuple[JsonObject, ...]:
@@ -161,7 +160,8 @@ def default_device_rules() -> tuple[JsonObject, ...]:
     return _DEFAULT_DEVICE_RULES
 
 
-def _clone_flags(config: Config) -> int:
+def clone_flags(config: Config) -> int:
+    """Return the CLONE_NEW… flags of the namespaces that the child is born in."""
     # The cgroup namespace must wait until the child stands in its groups.
     return sum(
         KINDS[item.kind].flag
@@ -172,8 +172,8 @@ def _clone_flags(config: Config) -> int:
 
 def _enter(container_id: str, config: Config, prepared: Prepared) -> Sequence[Operation]:
     steps: list[Operation] = []
-    if prepared.join_files:
-        steps.append(JoinCgroups(prepared.join_files))
+    if _joins_early(config):
+        steps += _groups(config, prepared)
     steps.append(NewSession())
     steps += [
         JoinNamespace(item.kind, item.path)
@@ -182,8 +182,6 @@ def _enter(container_id: str, config: Config, prepared: Prepared) -> Sequence[Op
     ]
     if config.has_new("user"):
         steps.append(BecomeRoot())
-    if config.has_new("cgroup"):
-        steps.append(Unshare(("cgroup",)))
     if config.has_new("network"):
         steps.append(RaiseLoopback())
     if config.hostname and config.has_new("uts"):
@@ -192,6 +190,20 @@ def _enter(container_id: str, config: Config, prepared: Prepared) -> Sequence[Op
         steps.append(SetHostName(config.domainname, domain=True))
     steps.append(NewKeyring(f"_ses.{container_id}"))
     return [*steps, *_through_proc(config.process)]
+
+
+def _joins_early(config: Config) -> bool:
+    # The root of a user namespace may not enter groups that the host's root owns.
+    return config.has_new("user")
+
+
+def _groups(config: Config, prepared: Prepared) -> list[Operation]:
+    steps: list[Operation] = [AwaitParent()]
+    if prepared.join_files:
+        steps.append(JoinCgroups(prepared.join_files))
+    if config.has_new("cgroup"):
+        steps.append(Unshare(("cgroup",)))
+    return steps
 
 
 def _through_proc(process: ProcessConfig) -> list[Operation]:
@@ -213,8 +225,11 @@ def _build(config: Config, prepared: Prepared) -> Sequence[Operation]:
         steps.append(Separate())
     steps.append(MountRoot(config.root, config.rootfs, prepared.root_fd))
     has_own_dev = True
+    groups = [] if _joins_early(config) else _groups(config, prepared)
     for item in config.mounts:
         _check_mount(item.fstype, item.source, item.target)
+        if item.fstype.startswith("cgroup"):
+            steps, groups = [*steps, *groups], []
         if item.fstype == "cgroup" and prepared.shown:
             steps.append(MountCgroups(item, prepared.shown))
         elif item.fstype == "cgroup":
@@ -225,7 +240,7 @@ def _build(config: Config, prepared: Prepared) -> Sequence[Operation]:
             has_own_dev = False
     if has_own_dev:
         steps += _devices(config)
-    return steps
+    return [*steps, *groups]
 
 
 def _check_mount(fstype: str, source: str, target: str) -> None:

@@ -42,9 +42,10 @@ class Group(Protocol):
     def create(self, resources: Resources, warn: Warn) -> None:
         """Make the group with its limits; nothing is left if that fails. OSError."""
 
-    def join_files(self) -> tuple[str, ...]:
+    def join_files(self, resources: Resources | None = None) -> tuple[str, ...]:
         """Return the files into which a single-threaded process writes `0` to join.
 
+        With `resources`: those that there will be once the group has been created with them.
         Unlike writing a pid, that takes no lock on all processes of the system (5 to 20 ms).
         """
 

@@ -145,18 +145,16 @@ class GroupV1:
         settings = plan(resources)
         with ExitStack() as undo:
             undo.callback(self.remove)
-            made = set()
-            for controller in (*ALWAYS, *(setting.controller for setting in settings)):
-                place = self._mounts.get(controller)
-                if place is not None and place not in made:
-                    made.add(place)
-                    self._make(controller)
+            for controller in self._places(settings).values():
+                self._make(controller)
             self._write_all(settings, warn)
             undo.pop_all()
 
-    def join_files(self) -> tuple[str, ...]:
+    def join_files(self, resources: Resources | None = None) -> tuple[str, ...]:
         """See `Group.join_files`."""
-        return tuple(f"{place}/tasks" for place in self._directories())
+        if resources is None:
+            return tuple(f"{place}/tasks" for place in self._directories())
+        return tuple(f"{place}{self.path}/tasks" for place in self._places(plan(resources)))
 
     def directory(self) -> str:
         """See `Group.directory`."""
@@ -266,6 +264,11 @@ class GroupV1:
         for place in set(self._mounts.values()):
             remove_tree(f"{place}{self.path}")
             remove_parents(place, self.path)
+
+    def _places(self, settings: tuple[Setting, ...]) -> dict[str, str]:
+        """Return the hierarchies that the group lives in: mount point, one of its controllers."""
+        wanted = (*ALWAYS, *(setting.controller for setting in settings))
+        return {self._mounts[name]: name for name in reversed(wanted) if name in self._mounts}
 
     def _directory(self, controller: str) -> str:
         return f"{self._mounts.get(controller, '/nonexistent')}{self.path}"

@@ -141,8 +141,9 @@ class GroupV2:
             self.update(resources, warn)
             undo.pop_all()
 
-    def join_files(self) -> tuple[str, ...]:
+    def join_files(self, resources: Resources | None = None) -> tuple[str, ...]:
         """See `Group.join_files`."""
+        del resources
         return ()
 
     def directory(self) -> str:
