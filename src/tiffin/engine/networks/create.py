@@ -72,7 +72,7 @@ def choose_pools(
     ours: list[Subnet] = [
         ip_network(pool.subnet)
         for network in context.registry.networks()
-        if network.id != replacing
+        if network.id != replacing and not network.config_only
         for pool in network.pools
     ]
     routed = _routed(context)
