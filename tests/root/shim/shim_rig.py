@@ -18,13 +18,10 @@ from tiffin.engine.tasks.handle import Handle
 from tiffin.engine.tasks.service import Tasks
 from tiffin.logs import select
 from tiffin.logs.driver import LogQuery
-from tiffin.shim import state
 from tiffin.spec.ids import ContainerId, ExecId, new_id
 from tiffin.wire import stdcopy
 
-APPLETS = (
-    "cat dd echo false head kill md5sum printf seq sh sleep stty test touch tr true wc yes".split()
-)
+APPLETS = ("cat", "echo", "head", "md5sum", "printf", "sh", "sleep", "stty", "tr", "true", "yes")
 NAMESPACES = ("pid", "mount", "uts", "ipc")
 
 
@@ -88,7 +85,7 @@ class Rig:
     clients: list[Client] = field(default_factory=list)
     requests: list[TaskRequest] = field(default_factory=list)
 
-    def request(self, *args: str, log: str = "json-file", **options: Any) -> TaskRequest:
+    def request(self, *args: str, log: str = "json-file", **options: Any) -> TaskRequest:  # noqa: ANN401
         identifier = ContainerId(new_id())
         bundle = self.roots.task(identifier)
         bundle.mkdir(parents=True)
@@ -122,15 +119,19 @@ class Rig:
         self.requests.append(made)
         return made
 
-    def connect(self, **options: Any) -> tuple[Client, Attachment]:
+    def connect(self, **options: Any) -> tuple[Client, Attachment]:  # noqa: ANN401
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         client = Client(ours)
         self.clients.append(client)
         return client, Attachment(theirs.detach(), **options)
 
-    async def run(
-        self, tasks: Tasks, *args: str, attach: Attachment | None = None, **options: Any
+    async def run(  # the options are those of TaskRequest
+        self,
+        tasks: Tasks,
+        *args: str,
+        attach: Attachment | None = None,
+        **options: Any,  # noqa: ANN401
     ) -> Handle:
         request = self.request(*args, **options)
         if attach is not None:
@@ -176,7 +177,7 @@ def process(*args: str, terminal: bool = False) -> dict[str, Any]:
     }
 
 
-def exec_request(name: str, *args: str, **options: Any) -> ExecRequest:
+def exec_request(name: str, *args: str, **options: Any) -> ExecRequest:  # noqa: ANN401
     terminal = bool(options.get("terminal"))
     return ExecRequest(ExecId(name), process(*args, terminal=terminal), **options)
 
@@ -214,4 +215,8 @@ def comm(pid: int) -> str:
 
 
 def is_running(pid: int) -> bool:
-    return state.start_time(pid) != 0
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return text[text.rindex(")") + 2] not in "ZX"

@@ -71,7 +71,7 @@ async def test_signals(rig: Rig) -> None:
 async def test_pause_and_resume_and_stats(rig: Rig) -> None:
     async with tasks_of(rig) as tasks:
         handle = await rig.run(tasks, "sh", "-c", "while :; do echo x; sleep 0.01; done")
-        await wait_for(lambda: rig.log())
+        await wait_for(rig.log)
         await handle.pause()
         before = rig.log()
         assert (await handle.stats())["pids"]["current"] >= 1
@@ -181,15 +181,14 @@ async def test_memory_of_further_containers(rig: Rig) -> None:
         handles: list[Handle] = []
 
         async def grow(count: int) -> int:
-            for _ in range(count):
-                handles.append(await rig.run(tasks, "sleep", "1000"))
+            handles.extend([await rig.run(tasks, "sleep", "1000") for _ in range(count)])
             for handle in handles:
                 await wait_for(lambda pid=handle.pid: is_kept(pid))
             return sum(proportional_kib(pid) for pid in rig.processes())
 
         few = await grow(4)
         further = (await grow(8) - few) / 8
-        print(f"each further container: {further:.0f} KiB of PSS, of everything of ours")
+        print(f"each further container: {further:.0f} KiB of PSS, of everything of ours")  # noqa: T201
         assert further < 2048
         await asyncio.gather(*(handle.delete() for handle in handles))
 

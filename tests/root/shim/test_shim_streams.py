@@ -63,7 +63,7 @@ async def test_bytes_are_exact(rig: Rig, log: str) -> None:
         assert (len(out), err) == (len(data), b"")
         assert hashlib.md5(out).digest() == hashlib.md5(data).digest()
         assert (await handle.wait()).code == 0
-        print(f"{log}: {len(data) / took / 1e6:.0f} MB/s through cat and back")
+        print(f"{log}: {len(data) / took / 1e6:.0f} MB/s through cat and back")  # noqa: T201
         await handle.delete()
 
 
