@@ -1,5 +1,8 @@
 import asyncio
+import io
 import logging
+import os
+import shutil
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -10,7 +13,7 @@ from tests.unit.server.server_serving import Serve
 
 from tiffin import errors
 from tiffin.server.routing import Handler, Route
-from tiffin.server.stream import JsonLines, stream_bytes
+from tiffin.server.stream import JsonLines, RequestReader, ResponseWriter, stream_bytes
 from tiffin.server.version import request_version
 
 
@@ -207,6 +210,27 @@ async def test_bytes_are_streamed_and_a_late_error_cuts_them(serve: Serve) -> No
     with pytest.raises(aiohttp.ClientPayloadError):
         async with api.client.get("/broken") as response:
             await response.read()
+
+
+async def test_bodies_are_files_for_threads(serve: Serve) -> None:
+    async def copy(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        source = io.BufferedReader(RequestReader(request), 1 << 16)
+        sink = io.BufferedWriter(ResponseWriter(response), 1 << 16)
+
+        def work() -> None:
+            with sink:
+                shutil.copyfileobj(source, sink)
+
+        await asyncio.to_thread(work)
+        await response.write_eof()
+        return response
+
+    api = await serve([Route("POST", "/copy", copy)])
+    data = os.urandom(3_000_001)
+    async with api.client.post("/copy", data=io.BytesIO(data)) as response:
+        assert await response.read() == data
 
 
 async def test_a_handler_is_cancelled_when_its_client_leaves(serve: Serve) -> None:

@@ -97,8 +97,10 @@ async def _send(
         response.enable_chunked_encoding()
     await response.prepare(request)
 
+    raw = ResponseWriter(response)
+
     def work() -> None:
-        with io.BufferedWriter(ResponseWriter(response), _BUFFER) as sink:
+        with io.BufferedWriter(raw, _BUFFER) as sink:
             write(sink)
 
     await asyncio.to_thread(work)
