@@ -65,3 +65,6 @@ class ContentStore(Protocol):
 
     def delete(self, digest: Digest) -> None:
         """Remove a blob; NotFound."""
+
+    def discard_ingests(self, *, older_than: datetime) -> int:
+        """Drop ingests that nobody writes and whose last write is before `older_than`; count them."""

@@ -20,7 +20,8 @@ from tiffin.images.write import abandoned
 from tiffin.layers.compression import Source, decompressor
 from tiffin.spec.digest import Digest, parse_digest
 
-_DOCUMENTS = frozenset(("manifest.json", "repositories", "index.json", "oci-layout", "VERSION"))
+_DOCUMENTS = frozenset(("manifest.json", "index.json", "oci-layout"))
+_UNUSED = ("/json", "/VERSION")
 _MAX_DOCUMENT = 8 << 20
 _MAX_MEMBERS = 100_000
 _BLOB = re.compile(r"blobs/([a-z0-9]+)/([0-9a-f]+)")
@@ -68,9 +69,9 @@ def take_in(content: ContentStore, lease: Lease, stream: Source) -> Members:
             raise InvalidArgument(f"invalid archive: more than {_MAX_MEMBERS} members")
         name = _normal(entry.name)
         if entry.kind is EntryKind.FILE:
-            if name in _DOCUMENTS or name.endswith(("/json", "/VERSION")):
+            if name in _DOCUMENTS:
                 members.documents[name] = reader.read(_MAX_DOCUMENT)
-            else:
+            elif name != "repositories" and not name.endswith(_UNUSED):
                 members.blobs[name] = _ingest(content, lease, reader, entry, name)
         elif entry.kind in (EntryKind.SYMLINK, EntryKind.HARD_LINK):
             members.links[name] = _target(entry, name)

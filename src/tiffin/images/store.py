@@ -8,6 +8,7 @@ Everything that is on its way to become an image is held by a lease.
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 from tiffin.content.store import ContentStore
 from tiffin.errors import DataLoss, InvalidArgument, NotFound
@@ -176,12 +177,21 @@ class ImageStore:
         """Remove what could not be removed earlier because it was in use."""
         return self._collect(())
 
+    def discard_stale(self) -> None:
+        """Forget downloads that broke off and that nobody has gone on with for an hour."""
+        self.content.discard_ingests(older_than=datetime.now(UTC) - timedelta(hours=1))
+
     def add_roots(self, roots: Roots) -> None:
         """Let the build cache and others keep blobs and snapshots of theirs."""
         self._garbage.add_roots(roots)
 
     def recover(self) -> Sequence[str]:
-        """Clean up after a crash and unpack again what it lost; return what had to be dropped."""
+        """Clean up after a crash and unpack again what it lost; return what had to be dropped.
+
+        For a start, before anybody else uses content and snapshots.
+        """
+        self.content.discard_ingests(older_than=datetime.now(UTC))
+        self.snapshotter.recover()
         discard_leftovers(self.snapshotter)
         dropped: list[str] = []
         for record in self.records.all():

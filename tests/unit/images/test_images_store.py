@@ -1,17 +1,21 @@
 """Names, leases, garbage, and what survives a crash."""
 
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
+from tiffin.content.local import LocalContentStore, LocalIngest
 from tiffin.errors import DataLoss, InvalidArgument, NotFound
 from tiffin.images.mutate import Draft, draft_of
 from tiffin.images.write import create_image, put_blob, write_blob
+from tiffin.snapshots.overlay import OverlaySnapshotter
 from tiffin.spec.descriptor import OCI_LAYER, Descriptor
 from tiffin.spec.digest import Digest, digest_bytes, hex_of
 from tiffin.spec.image import ContainerConfig, History, ImageConfig
 from tiffin.spec.reference import parse_reference
+from tiffin.state.images import ImageRecords
 from tiffin.testing.image_lab import BASE, ONE, TWO, Lab
 from tiffin.testing.sample_images import SampleImage
 
@@ -198,6 +202,8 @@ def test_recovery_sweeps_and_unpacks_again(tmp_path: Path) -> None:
     lab.snapshotter.prepare("unpack-123", image.chain_id)
     lab.snapshotter.prepare("temporary", "")
     lab.snapshotter.commit("sha256:" + "1" * 64, "temporary")
+    with lab.content.writer("layer-x") as writer:
+        writer.write(b"half")
     lab.close()
     lab = Lab(tmp_path / "lab")
     lab.snapshotter.remove("unpack-123")
@@ -205,6 +211,7 @@ def test_recovery_sweeps_and_unpacks_again(tmp_path: Path) -> None:
     assert lab.store.recover() == []
     assert lab.snapshots() == set(image.config.chain_ids())
     assert digest_bytes(b"left over") not in lab.blobs()
+    assert lab.ingests() == []
     assert lab.store.resolve("two") == image
     # An image whose content is gone is dropped, and said so.
     lab.snapshotter.remove(image.chain_id)
@@ -233,3 +240,61 @@ def test_many_threads_unpack_a_layer_once(lab: Lab) -> None:
         assert len(done) == 8
         assert lab.snapshots() == {layer.digest}
     assert lab.is_empty()
+
+
+STEPS = (
+    (LocalIngest, "write"), (LocalIngest, "commit"), (OverlaySnapshotter, "prepare"),
+    (OverlaySnapshotter, "commit"), (ImageRecords, "set_layer_size"), (ImageRecords, "add"),
+    (ImageRecords, "remove"), (LocalContentStore, "delete"), (OverlaySnapshotter, "remove"),
+)  # fmt: skip
+
+
+def die_at(root: Path, step: int, count: int, *, after: bool) -> int:
+    """Load and remove an image in a child that dies at the `count`th call of a step."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    kind, name = STEPS[step]
+    real = getattr(kind, name)
+    calls = 0
+
+    def dying(*arguments: object, **options: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == count and not after:
+            os._exit(9)
+        result = real(*arguments, **options)
+        if calls == count:
+            os._exit(9)
+        return result
+
+    try:
+        setattr(kind, name, dying)
+        lab = Lab(root)
+        lab.put(TWO, "two")
+        if STEPS.index((kind, name)) >= STEPS.index((ImageRecords, "remove")):
+            lab.store.remove(TWO.id)
+    finally:
+        os._exit(0)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("step", range(len(STEPS)))
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_daemon_killed_at_any_step(tmp_path: Path, step: int, count: int, after: bool) -> None:
+    root = tmp_path / "lab"
+    Lab(root).close()
+    died = die_at(root, step, count, after=after) == 9
+    assert died or count == 2
+    lab = Lab(root)
+    assert lab.store.recover() == []
+    if lab.store.all():
+        image = lab.store.resolve("two")
+        assert lab.snapshots() == set(image.config.chain_ids())
+        assert len(lab.blobs()) == 4
+    else:
+        assert lab.blobs() | lab.snapshots() == set()
+    assert lab.ingests() == []
+    lab.put(TWO, "two")
+    lab.close()

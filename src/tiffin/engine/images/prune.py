@@ -31,6 +31,7 @@ async def prune(context: ImageContext, filters: Filters) -> PruneReport:
             deleted += items
             freed += size
         freed += (await context.run(context.store.collect)).size
+    await context.run(context.store.discard_stale)
     context.events.publish("image", "prune", "", {"reclaimed": str(freed)})
     return PruneReport(images_deleted=deleted or None, space_reclaimed=freed)
 

@@ -13,6 +13,7 @@ from tiffin.errors import Cancelled, InvalidArgument, NotFound
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease
 from tiffin.images.manifests import (
+    MAX_DOCUMENT,
     assemble,
     check_is_image,
     has_blob,
@@ -123,6 +124,8 @@ class _Pull:
     async def _image(self, remote: RemoteManifest) -> Image:
         manifest: Manifest = parse_manifest(remote.data)
         check_is_image(manifest)
+        if manifest.config.size > MAX_DOCUMENT:
+            raise InvalidArgument(f"{manifest.config.digest} is too large for an image config")
         self.lease.hold(manifest.config.digest, *(layer.digest for layer in manifest.layers))
         await self.pulls.downloads.fetch(
             self.client, self.request.reference.path, manifest.config, lambda _state, _size: None

@@ -32,7 +32,7 @@ Watcher = Callable[[str, int], None]
 @dataclass(eq=False, slots=True)
 class _Transfer:
     watchers: list[Watcher] = field(default_factory=list)
-    state: tuple[str, int] = ("Waiting", 0)
+    state: tuple[str, int] = ("", 0)
     reported_at: float = 0.0
     task: "asyncio.Task[None] | None" = None
 
@@ -68,7 +68,8 @@ class Downloads:
             if transfer is None:
                 transfer = self._begin(client, repository, wanted)
             transfer.watchers.append(watch)
-            watch(*transfer.state)
+            if transfer.state[0]:
+                watch(*transfer.state)
             try:
                 if await self._wait(transfer):
                     break
@@ -112,6 +113,8 @@ class Downloads:
         self, transfer: _Transfer, client: RegistryClient, repository: str, wanted: Descriptor
     ) -> None:
         try:
+            if self._places.locked():
+                transfer.report("Waiting")
             async with self._places:
                 await self._attempts(transfer, client, repository, wanted)
         finally:
