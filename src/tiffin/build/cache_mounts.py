@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,12 +11,14 @@ from pathlib import Path
 
 from tiffin.build.copier import Copier, CopyRules
 from tiffin.build.dockerfile.instructions import RunMount
+from tiffin.build.executor import Cancellation
 from tiffin.build.graph import Tree
 from tiffin.build.selection import select
 from tiffin.fs.locks import locked, try_lock
 from tiffin.fs.rooted import Root, remove_tree
 
 DEFAULT_MODE = 0o755
+RETRY_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +28,19 @@ class CacheMounts:
     root: Path
 
     @contextmanager
-    def open(self, mount: RunMount, origin: Tree | None) -> Iterator[Path]:
+    def open(
+        self, mount: RunMount, origin: Tree | None, cancellation: Cancellation
+    ) -> Iterator[Path]:
         """Yield the directory to mount, as `sharing` says: shared, alone or a private one."""
         identity = mount.identity or mount.target
         name = hashlib.sha256(f"{identity}\0{mount.origin}\0{mount.source}".encode()).hexdigest()
         if mount.sharing == "shared":
             place = self._place(f"{name[:32]}-0", mount, origin)
-            with _shared(place.parent / "lock"):
+            with _locked(place.parent / "lock", cancellation, fcntl.LOCK_SH):
                 yield place
         elif mount.sharing == "locked":
             place = self._place(f"{name[:32]}-0", mount, origin)
-            with locked(place.parent / "lock"):
+            with _locked(place.parent / "lock", cancellation):
                 yield place
         else:
             with self._first_free(name[:32], mount, origin) as place:
@@ -103,10 +108,24 @@ def _fill(place: Path, mount: RunMount, origin: Tree) -> None:
 
 
 @contextmanager
-def _shared(path: Path) -> Iterator[None]:
+def _locked(path: Path, cancellation: Cancellation, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold a lock that other builds may hold for long: waiting for it can be cancelled."""
+    stopped = threading.Event()
+    forget = cancellation.subscribe(stopped.set)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH)
+        while not _try(fd, kind):
+            stopped.wait(RETRY_S)
+            cancellation.check()
         yield
     finally:
+        forget()
         os.close(fd)
+
+
+def _try(fd: int, kind: int) -> bool:
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

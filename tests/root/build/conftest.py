@@ -1,14 +1,11 @@
 """A rig per test, with a check that nothing is left behind."""
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from build_rig import Rig, make_rig
+from tests.root.build.build_rig import Rig, make_rig
 
 
 def _mounts() -> list[str]:

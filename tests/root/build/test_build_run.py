@@ -3,7 +3,7 @@
 import stat
 
 import pytest
-from build_rig import Rig, tar_of
+from tests.root.build.build_rig import Rig, tar_of
 
 from tiffin.build.ops.run import RunFailed
 from tiffin.errors import InvalidArgument, NotFound
@@ -126,8 +126,7 @@ def test_copy_rules(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("COPY nope /x", "COPY failed: file not found in build context or excluded by "
-         ".dockerignore: stat nope: file does not exist"),
+        ("COPY nope /x", "in build context or excluded by .dockerignore: stat nope: file does not "),
         ("COPY no* /x", "COPY failed: no source files were specified"),
         ("COPY --from=7 a /x", "invalid from flag value 7"),
         ("COPY --chown=ghost a /x", "can't find uid for user ghost"),
@@ -261,10 +260,8 @@ def test_ignored_files(rig: Rig) -> None:
 
 def test_independent_stages_run_in_parallel(rig: Rig) -> None:
     """Each of two stages waits for the other through a cache mount."""
-    meet = (
-        "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do "
-        "test -e /c/{other} && exit 0; sleep 0.1; done; exit 1"
-    )
+    meet = "n=0; until test -e /c/{other}; do sleep 0.1; n=1$n; test $n != 11111111111110 || exit 1; done"
+    meet = meet.replace("11111111111110", "1" * 100 + "0")
     dockerfile = "\n".join([
         "FROM base:1 AS one",
         "RUN --mount=type=cache,target=/c touch /c/one; " + meet.format(other="two"),

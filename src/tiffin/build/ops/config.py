@@ -51,12 +51,10 @@ class WorkdirOp(ConfigOp):
 
     def run(self, inputs: Sequence[Result], worker: Worker, _vertex: Vertex) -> Outcome:
         """Make the directory."""
-        base = inputs[0]
-        with base.tree.open() as root:
-            if _is_directory(root, self.config.working_dir):
-                return Outcome()
-        with draft(worker, base.chain_id) as layer:
+        with draft(worker, inputs[0].chain_id) as layer:
             with layer.open() as root:
+                if _is_directory(root, self.config.working_dir):
+                    return Outcome()
                 owner = resolve_owner(self.config.user, root) if self.config.user else Owner(0, 0)
                 rules = CopyRules(created_owner=owner)
                 Copier(root, root, rules).make_directories(self.config.working_dir)

@@ -89,12 +89,11 @@ class RunOp:
                       for mount in _mounts(each, inputs, worker, scope)]  # fmt: skip
             if self.script:
                 mounts.append(_script(self.script, worker))
-            stubs = _Stubs(layer, [mount.target for mount in mounts])
             code = self._execute(layer, worker, vertex, tuple(mounts))
             if code != 0:
                 raise RunFailed(self.shown, code)
-            stubs.remove()
             scope.close()
+            _remove_stubs(layer, [mount.target for mount in mounts])
             return layer.commit()
 
     def result(
@@ -141,31 +140,30 @@ class _Text:
         return self._decoder.decode(data)
 
 
-class _Stubs:
-    """Remembers which mount points did not exist, and removes those that are still empty."""
+def _remove_stubs(layer: Draft, targets: Sequence[str]) -> None:
+    """Remove what was made only to mount something on it: new in this layer, and still empty.
 
-    def __init__(self, layer: Draft, targets: Sequence[str]) -> None:
-        self._layer = layer
-        self._missing: list[str] = []
-        wanted = [*STUB_DIRECTORIES, *STUB_FILES]
-        for target in targets:
-            parts = clean(target).split("/")
-            wanted += ["/".join(parts[: count + 1]) for count in range(len(parts))]
-        with layer.open() as root:
-            self._missing = [path for path in dict.fromkeys(wanted) if not _exists(root, path)]
-
-    def remove(self) -> None:
-        """Remove them, deepest first."""
-        if not self._missing:
-            return
-        with self._layer.open() as root:
-            for path in sorted(self._missing, key=lambda each: each.count("/"), reverse=True):
-                _remove_empty(root, path)
+    The snapshot's own directories are looked at, without a mount, which would cost more.
+    """
+    upper = layer.upper
+    if upper is None:
+        return
+    wanted = [*STUB_DIRECTORIES, *STUB_FILES]
+    for target in targets:
+        parts = clean(target).split("/")
+        wanted += ["/".join(parts[: count + 1]) for count in range(len(parts))]
+    with ExitStack() as scope:
+        top = scope.enter_context(Root.at(upper))
+        lowers = [scope.enter_context(Root.at(lower))
+                  for lower in layer.worker.snapshotter.lowers(layer.key)]  # fmt: skip
+        for path in sorted(set(wanted), key=lambda each: each.count("/"), reverse=True):
+            if not any(_exists(lower, path) for lower in lowers):
+                _remove_empty(top, path)
 
 
 def _exists(root: Root, path: str) -> bool:
     try:
-        root.stat(path, follow=True)
+        root.stat(path)
     except OSError:
         return False
     return True
@@ -207,7 +205,9 @@ def _mounts(
         yield Mount("tmpfs", "tmpfs", ("nosuid", "nodev", "mode=1777", *size), mount.target)
     elif mount.kind == "cache":
         origin = inputs[each.input].tree if each.input >= 0 else None
-        place = scope.enter_context(CacheMounts(worker.cache.mounts).open(mount, origin))
+        place = scope.enter_context(
+            CacheMounts(worker.cache.mounts).open(mount, origin, worker.cancellation)
+        )
         yield _bind(place, mount.target, readonly=mount.readonly)
     elif mount.kind == "bind":
         place = scope.enter_context(_copied(mount, inputs[each.input], worker))

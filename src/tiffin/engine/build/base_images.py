@@ -1,17 +1,20 @@
 """Base images: those that are here, and pulls of those that are not."""
 
 import asyncio
+import concurrent.futures
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from tiffin.build.cancellation import CancellationToken
 from tiffin.engine.images.context import Progress
 from tiffin.engine.images.pull import PullRequest, check_platform
-from tiffin.errors import NotFound
+from tiffin.errors import Cancelled, FailedPrecondition, NotFound
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease
 from tiffin.images.store import ImageStore, names_of
 from tiffin.registry.credentials import ANONYMOUS, Credentials
+from tiffin.registry.errors import RegistryError
 from tiffin.spec.platform import Platform
 from tiffin.spec.reference import parse_reference
 from tiffin.wire.jsonmessage import JsonMessage
@@ -36,6 +39,7 @@ class BaseImages:
     loop: asyncio.AbstractEventLoop
     credentials: Mapping[str, Credentials]
     emit: Callable[[Mapping[str, Any]], None]
+    cancellation: CancellationToken
     always_pull: bool = False
 
     def find(self, name: str, platform: Platform | None, lease: Lease) -> Image:
@@ -63,4 +67,19 @@ class BaseImages:
         def emit(message: JsonMessage) -> None:
             self.emit(message.to_json())
 
-        return asyncio.run_coroutine_threadsafe(self.pulls.pull(request, emit), self.loop).result()
+        future = asyncio.run_coroutine_threadsafe(self.pulls.pull(request, emit), self.loop)
+        forget = self.cancellation.subscribe(lambda: _cancel(future))
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError as error:
+            raise Cancelled("build cancelled") from error
+        except RegistryError as error:
+            if name in error.message:
+                raise
+            raise FailedPrecondition(f"failed to resolve base image {name}: {error}") from error
+        finally:
+            forget()
+
+
+def _cancel(future: "concurrent.futures.Future[Image]") -> None:
+    future.cancel()

@@ -23,7 +23,7 @@ from tiffin.engine.bundle.namespaces import shared_with
 from tiffin.engine.bundle.users import Account, resolve_user
 from tiffin.engine.containers.files import write_files
 from tiffin.engine.containers.model import Container
-from tiffin.engine.containers.rootfs import read_lines
+from tiffin.engine.containers.rootfs import read_lines, stopped_view
 from tiffin.engine.networks.contract import Allocation, ContainerNetworks
 from tiffin.engine.roots import Roots
 from tiffin.engine.tasks.contract import (
@@ -118,7 +118,13 @@ class TaskExecutor:
             undo.push_async_callback(self.networks.release, identifier)
             sockets = undo.enter_context(contextlib.ExitStack())
             sockets.callback(allocation.close)
-            bundle = await asyncio.to_thread(self._write_bundle, request, place, allocation)
+            root, account = await asyncio.to_thread(_account, request)
+            # The kernel takes milliseconds to let go of a mount: meanwhile we go on.
+            closing = asyncio.create_task(asyncio.to_thread(root.close))
+            undo.push_async_callback(asyncio.wait, [closing])
+            bundle = await asyncio.to_thread(
+                self._write_bundle, request, place, allocation, account
+            )
             reader = await undo.enter_async_context(_reading(output))
             handle = await self.tasks.create(
                 TaskRequest(
@@ -149,14 +155,16 @@ class TaskExecutor:
                      durable=False)  # fmt: skip
         return place
 
-    def _write_bundle(self, request: RunRequest, place: Path, allocation: Allocation) -> Path:
+    def _write_bundle(
+        self, request: RunRequest, place: Path, allocation: Allocation, account: Account
+    ) -> Path:
         files = EtcFiles(place / "hosts", place / "hostname", place / "resolv.conf")
         write_files(files, allocation)
         config = build_bundle(
             BundleRequest(
                 id=request.id, tag=self.roots.tag, rootfs=request.rootfs,
                 config=_config(request), host=_host_config(request),
-                account=_account(request), hostname=allocation.hostname,
+                account=account, hostname=allocation.hostname,
                 files=files, mounts=tuple(_resolved(mount) for mount in request.mounts),
                 joined=self._joined(request.network),
             )
@@ -188,6 +196,16 @@ def _networks(request: RunRequest) -> ContainerNetworks:
     )  # fmt: skip
 
 
+def _account(request: RunRequest) -> tuple[Root, Account]:
+    """Look the user up in the image's own files; return the root too, for the caller to close."""
+    root = Root(detached(stopped_view(request.rootfs)))
+    try:
+        return root, resolve_user(request.user, (), lambda path: read_lines(root, path))
+    except BaseException:
+        root.close()
+        raise
+
+
 def _config(request: RunRequest) -> Config:
     return Config(hostname=short(request.id), user=request.user, env=list(request.environment),
                   cmd=list(request.arguments), working_dir=request.working_dir)  # fmt: skip
@@ -205,11 +223,6 @@ def _host_config(request: RunRequest) -> HostConfig:
         network_mode=request.network, privileged=request.insecure, ipc_mode="private",
         cgroupns_mode="private",
     )  # fmt: skip
-
-
-def _account(request: RunRequest) -> Account:
-    with Root(detached(request.rootfs)) as root:
-        return resolve_user(request.user, (), lambda path: read_lines(root, path))
 
 
 def _resolved(mount: Mount) -> ResolvedMount:

@@ -128,7 +128,9 @@ class Builds:
         self, request: BuildRequest, token: CancellationToken, emit: Emit,
         loop: asyncio.AbstractEventLoop,
     ) -> BuildRun:  # fmt: skip
-        images = BaseImages(self._store, self._pulls, loop, request.credentials, emit, request.pull)
+        images = BaseImages(
+            self._store, self._pulls, loop, request.credentials, emit, token, request.pull
+        )
         executor = TaskExecutor(loop, self._roots, self._tasks, self._networks, self._containers,
                                 self._steps)  # fmt: skip
         return BuildRun(request, self._store, self._cache, images, executor, HttpFetcher(loop),
