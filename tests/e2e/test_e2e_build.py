@@ -67,9 +67,9 @@ CMD ["/heredoc", "word", "x", "a.txt"]
         ("FROM {base}\nCOPY missing /x\n", "missing"),
         ("FROM {base}\nFOO bar\n", "unknown instruction: FOO"),
         ("RUN x\n", "no build stage in current context"),
-        ("FROM no/such:image\n", "no/such"),
+        ("FROM localhost:1/no:such\n", "localhost:1"),
         ("", "cannot be empty"),
-        ("FROM {base}\nCOPY --from=nope a b\n", "nope"),
+        ("FROM {base}\nCOPY --from=localhost:1/nope a b\n", "localhost:1"),
         ("FROM {base} AS x\nRUN echo ${{X:?gone}}\nENV A=${{Y:?gone}}\n", "gone"),
     ],
 )

@@ -1,14 +1,18 @@
 """Images: archives both ways, names, removal, registries."""
 
+import asyncio
 import io
 import json
 import subprocess
 import tarfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.e2e_daemon import Daemon, busybox_tar
+
+from tiffin.testing.fake_registry import FakeRegistry
 
 pytestmark = pytest.mark.e2e
 
@@ -30,7 +34,7 @@ def test_tag_and_untag(daemon: Daemon, busybox: str) -> None:
     done = daemon.docker("rmi", "other/name:1", check=False)
     assert "No such image: other/name:1" in done.stderr
     bad = daemon.docker("tag", busybox, "Upper/Case", check=False)
-    assert "repository name must be lowercase" in bad.stderr
+    assert "must be lowercase" in bad.stderr
 
 
 def test_save_and_load_keep_the_id(daemon: Daemon, busybox: str, tmp_path: Path) -> None:
@@ -129,16 +133,30 @@ def test_layers_never_land_outside(daemon: Daemon, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    from tiffin.testing.fake_registry import serve_registry
-
-    with serve_registry() as address:
-        yield address
+def registry() -> Iterator[str]:
+    """Serve a registry from a thread of its own; yield its address."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    fake = FakeRegistry(auth="token", users={"ann": "secret"}, anonymous_pull=True)
+    asyncio.run_coroutine_threadsafe(fake.__aenter__(), loop).result(10)
+    try:
+        yield fake.host
+    finally:
+        asyncio.run_coroutine_threadsafe(fake.__aexit__(None, None, None), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 def test_push_and_pull(daemon: Daemon, busybox: str, registry: str) -> None:
     name = f"{registry}/team/box:1"
     daemon.docker("tag", busybox, name)
+    refused = daemon.docker("push", name, check=False)
+    assert refused.returncode == 1
+    wrong = daemon.docker("login", "-u", "ann", "-p", "wrong", registry, check=False)
+    assert wrong.returncode == 1
+    assert "Login Succeeded" in daemon.docker("login", "-u", "ann", "-p", "secret", registry).stdout
     pushed = daemon.docker("push", name)
     assert "digest: sha256:" in pushed.stdout
     before = daemon.docker("inspect", "-f", "{{.Id}}", name).stdout

@@ -3,25 +3,38 @@
 import json
 import socket
 import subprocess
+import threading
 
 import pytest
 from tests.e2e.e2e_daemon import Daemon
 
+from tiffin.linux.syscalls import CLONE_NEWNET, setns
+
 pytestmark = pytest.mark.e2e
 
-SERVER = "while :; do echo -e 'HTTP/1.0 200 OK\\r\\n\\r\\npage' | nc -l -p 80; done"
+SERVER = "mkdir /www; echo page > /www/index.html; exec httpd -f -p 80 -h /www"
+
+
+def wait_for_server(daemon: Daemon, name: str) -> None:
+    """Wait until the server in the container listens."""
+    listens = "grep -q ':0050 .* 0A ' /proc/net/tcp /proc/net/tcp6"
+    daemon.wait_until(
+        lambda: daemon.docker("exec", name, "sh", "-c", listens, check=False).returncode == 0,
+        "the server listens",
+    )
 
 
 def test_names_resolve_on_a_network_of_ones_own(daemon: Daemon, busybox: str) -> None:
     daemon.docker("network", "create", "front")
     daemon.docker("run", "-d", "--name", "web", "--network", "front", "--network-alias", "www", busybox,
                   "sh", "-c", SERVER)  # fmt: skip
+    wait_for_server(daemon, "web")
     for name in ("web", "www", "web.front"):
         done = daemon.docker("run", "--rm", "--network", "front", busybox, "wget", "-qO-", f"http://{name}/",
                              check=False)  # fmt: skip
         assert done.stdout == "page\n", (name, done)
     other = daemon.docker(
-        "run", "--rm", busybox, "wget", "-T", "2", "-qO-", "http://web/", check=False
+        "run", "--rm", busybox, "timeout", "3", "wget", "-qO-", "http://web/", check=False
     )
     assert other.returncode != 0
     found = json.loads(daemon.docker("network", "inspect", "front").stdout)[0]
@@ -35,27 +48,29 @@ def test_names_resolve_on_a_network_of_ones_own(daemon: Daemon, busybox: str) ->
 def test_networks_are_apart(daemon: Daemon, busybox: str) -> None:
     daemon.docker("network", "create", "one")
     daemon.docker("network", "create", "two")
-    daemon.docker("run", "-d", "--name", "a", "--network", "one", busybox, "sh", "-c", SERVER)
+    daemon.docker("run", "-d", "--name", "aa", "--network", "one", busybox, "sh", "-c", SERVER)
+    wait_for_server(daemon, "aa")
     address = daemon.docker(
-        "inspect", "-f", "{{.NetworkSettings.Networks.one.IPAddress}}", "a"
+        "inspect", "-f", "{{.NetworkSettings.Networks.one.IPAddress}}", "aa"
     ).stdout.strip()
-    script = f"wget -T 2 -qO- http://{address}/"
+    script = f"timeout 3 wget -qO- http://{address}/"
     done = daemon.docker(
         "run", "--rm", "--network", "two", busybox, "sh", "-c", script, check=False
     )
     assert done.returncode != 0
-    daemon.docker("network", "connect", "two", "a")
+    daemon.docker("network", "connect", "two", "aa")
     again = daemon.docker(
-        "run", "--rm", "--network", "two", busybox, "wget", "-T", "5", "-qO-", "http://a/"
+        "run", "--rm", "--network", "two", busybox, "timeout", "5", "wget", "-qO-", "http://aa/"
     )
     assert again.stdout == "page\n"
-    daemon.docker("network", "disconnect", "two", "a")
-    daemon.docker("rm", "-f", "a")
+    daemon.docker("network", "disconnect", "two", "aa")
+    daemon.docker("rm", "-f", "aa")
     daemon.docker("network", "rm", "one", "two")
 
 
 def test_published_ports(daemon: Daemon, busybox: str) -> None:
     daemon.docker("run", "-d", "--name", "pub", "-p", "80", busybox, "sh", "-c", SERVER)
+    wait_for_server(daemon, "pub")
     lines = daemon.docker("port", "pub", "80").stdout.split()
     port = int(lines[0].rpartition(":")[2])
     own = subprocess.run(
@@ -77,21 +92,35 @@ def test_published_ports(daemon: Daemon, busybox: str) -> None:
         socket.create_connection(("127.0.0.1", port), 5)
 
 
+def socket_inside(pid: int) -> socket.socket:
+    """Return a UDP socket that lives in the network namespace of a process."""
+    made: list[socket.socket] = []
+
+    def make() -> None:
+        with open(f"/proc/{pid}/ns/net", "rb") as namespace:
+            setns(namespace.fileno(), CLONE_NEWNET)
+        made.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    thread.join()
+    return made[0]
+
+
 def test_udp(daemon: Daemon, busybox: str) -> None:
-    daemon.docker("run", "-d", "--name", "udp", "-p", "127.0.0.1::5353/udp", busybox, "sh", "-c",
-                  "while :; do nc -u -l -p 5353 -e cat; done")  # fmt: skip
+    daemon.docker(
+        "run", "-d", "--name", "udp", "-p", "127.0.0.1::5353/udp", busybox, "sleep", "1000"
+    )
     port = int(daemon.docker("port", "udp", "5353/udp").stdout.strip().rpartition(":")[2])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(0.5)
-        for _ in range(20):
-            client.sendto(b"ping", ("127.0.0.1", port))
-            try:
-                assert client.recv(100) == b"ping"
-                break
-            except OSError:
-                continue
-        else:
-            pytest.fail("no answer")
+    pid = int(daemon.docker("inspect", "-f", "{{.State.Pid}}", "udp").stdout)
+    with socket_inside(pid) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        server.bind(("", 5353))
+        for one in (server, client):
+            one.settimeout(5)
+        client.sendto(b"ping", ("127.0.0.1", port))
+        data, sender = server.recvfrom(100)
+        server.sendto(data.upper(), sender)
+        assert client.recv(100) == b"PING"
     daemon.docker("rm", "-f", "udp")
 
 
