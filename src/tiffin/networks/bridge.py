@@ -257,6 +257,9 @@ class BridgeDriver:
         # Lets 127.0.0.1 be translated to a container; `Firewall` keeps containers from the
         # host's loopback, which this alone would open.
         write_sysctl(f"ipv4/conf/{bridge}/route_localnet", "1")
+        if (SYSCTL / "ipv6").is_dir():
+            # Or a container could make itself the host's router.
+            write_sysctl(f"ipv6/conf/{bridge}/accept_ra", "0")
         if not self._forward or network.internal:
             return
         write_sysctl("ipv4/ip_forward", "1")

@@ -38,6 +38,11 @@ SINGLE_ELEMENTS = 64
 
 PRIORITY_RAW, PRIORITY_DNAT, PRIORITY_FILTER, PRIORITY_SNAT = -300, -100, 0, 100
 LOOPBACK4 = bytes((127,))
+FROM_LOOPBACK4 = (
+    nf.for_family(nf.NFPROTO_IPV4)
+    + nf.payload(nf.NFT_PAYLOAD_NETWORK_HEADER, 12, 1)
+    + nf.compare(LOOPBACK4)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +231,8 @@ def _entry_rules(table: str) -> list[Request]:
         # Bridges have route_localnet, which alone would open the host's loopback to containers.
         nft.add_rule(table, "raw", from_bridge, to_loopback4, nf.drop(),
                      what="containers do not reach the host's loopback"),
+        nft.add_rule(table, "raw", from_bridge, FROM_LOOPBACK4, nf.drop(),
+                     what="nor pretend to be on it"),
         # The destination is rewritten before the kernel would drop 127.0.0.0/8 from a wire.
         nft.add_rule(table, "prerouting", to_loopback4, nf.verdict_return(),
                      what="a loopback address on a wire is not ours"),
@@ -284,14 +291,11 @@ def _forward_rules(table: str) -> list[Request]:
 def _postrouting_rules(table: str) -> list[Request]:
     into = nf.meta(nf.NFT_META_OIFNAME) + nf.lookup("bridges")
     outside = nf.meta(nf.NFT_META_OIFNAME) + nf.lookup("bridges", absent=True)
-    from_loopback = nf.for_family(nf.NFPROTO_IPV4) + nf.payload(
-        nf.NFT_PAYLOAD_NETWORK_HEADER, 12, 1
-    ) + nf.compare(LOOPBACK4)  # fmt: skip
 
     def rule(*expressions: nf.Expression, what: str) -> Request:
         return nft.add_rule(table, "postrouting", *expressions, nf.masquerade(), what=what)
 
-    rules = [rule(into, from_loopback, what="published ports from 127.0.0.1")]
+    rules = [rule(into, FROM_LOOPBACK4, what="published ports from 127.0.0.1")]
     for version, family in FAMILIES.items():
         source = nf.for_family(family.number) + nf.source_address(family.number)
         rules += [

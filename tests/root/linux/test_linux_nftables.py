@@ -94,6 +94,7 @@ table inet tf0test {
     chain raw {
         type filter hook prerouting priority raw; policy accept;
         iifname @bridges ip daddr 127.0.0.0/8 drop
+        iifname @bridges ip saddr 127.0.0.0/8 drop
     }
 
     chain ports {

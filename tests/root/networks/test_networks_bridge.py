@@ -1,19 +1,25 @@
 """Bridges, ports and rules on the real kernel, in a host of the test's own."""
 
 import asyncio
+import itertools
 import os
+import random
+import signal
 import socket
 import subprocess
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tiffin.api.filters import Filters
 from tiffin.api.types.networks import (
     IPAM,
+    EndpointIPAMConfig,
     EndpointSettings,
     IPAMConfig,
     NetworkCreateRequest,
@@ -21,11 +27,15 @@ from tiffin.api.types.networks import (
 )
 from tiffin.engine.events import Events
 from tiffin.engine.networks.contract import Allocation, ConnectTarget
+from tiffin.engine.networks.records import network_spec
 from tiffin.engine.networks.service import ContainerNetworks, NetworkOptions, Networks
 from tiffin.engine.roots import Roots
-from tiffin.errors import FailedPrecondition, PermissionDenied
+from tiffin.errors import FailedPrecondition, InvalidArgument, PermissionDenied
+from tiffin.linux import nftables, rtnetlink
+from tiffin.linux.netlink import Channel
 from tiffin.networks.driver import Sandbox
-from tiffin.spec.ids import ContainerId, new_id
+from tiffin.networks.firewall import BRIDGES, FAMILIES
+from tiffin.spec.ids import ContainerId, EndpointId, new_id
 from tiffin.state.database import Database
 from tiffin.testing.network_lab import (
     HOST_ADDRESS,
@@ -36,6 +46,7 @@ from tiffin.testing.network_lab import (
     in_new_host,
     is_reachable,
 )
+from tiffin.wire.names import Names
 
 pytestmark = pytest.mark.root
 
@@ -343,9 +354,6 @@ def test_dns_reaches_the_shims_sockets(host: Host) -> None:
     udp = namespace.socket(socket.AF_INET, UDP)
     tcp = namespace.socket(socket.AF_INET, socket.SOCK_STREAM)
     assert allocation.resolv_conf.startswith("nameserver 127.0.0.11\n")
-    from tiffin.linux import rtnetlink
-    from tiffin.linux.netlink import Channel
-
     Channel(namespace.rtnetlink).execute([rtnetlink.set_link(1, up=True)])
     udp.bind(("127.0.0.11", 0))
     tcp.bind(("127.0.0.11", 0))
@@ -371,8 +379,6 @@ def test_dns_reaches_the_shims_sockets(host: Host) -> None:
 
 @in_new_host
 def test_names_follow_who_is_there(host: Host) -> None:
-    from tiffin.wire.names import Names
-
     engine = Engine(host)
     engine.create("shop")
     web = engine.up("web", "shop", endpoints={"shop": EndpointSettings(links=["db:store"])})
@@ -534,3 +540,154 @@ def test_a_released_endpoint_is_cut_off_at_once_and_swept_later(host: Host) -> N
     before = len(host.links())
     wait_until(lambda: not engine.networks._context.bridges.sweep())
     assert len(host.links()) == before - 1
+
+
+@in_new_host
+def test_macvlan(host: Host) -> None:
+    engine = Engine(host)
+    subnet = IPAM(config=[IPAMConfig(subnet="203.0.113.0/24", gateway=OUTSIDE_ADDRESS)])
+    with pytest.raises(InvalidArgument, match="parent"):
+        engine.create("wire", driver="macvlan", ipam=subnet)
+    engine.create("wire", driver="macvlan", ipam=subnet, options={"parent": "eth0"})
+    web = engine.up(
+        "web",
+        "wire",
+        endpoints={
+            "wire": EndpointSettings(ipam_config=EndpointIPAMConfig(ipv4_address="203.0.113.50"))
+        },
+    )
+    host.serve(web.namespace, "0.0.0.0", 80)
+    host.serve(host.outside, OUTSIDE_ADDRESS, 82)
+    assert ask(host.outside, "203.0.113.50", 80) == OUTSIDE_ADDRESS
+    assert ask(web.namespace, OUTSIDE_ADDRESS, 82) == "203.0.113.50"
+    asyncio.run(engine.networks.disconnect("wire", engine.target(web)))
+    assert {link.name for link in rtnetlink.dump_links(Channel(web.namespace.rtnetlink))} == {"lo"}
+
+
+@in_new_host
+def test_udp_clients_follow_the_port_to_the_next_container(host: Host) -> None:
+    engine = Engine(host)
+    first = engine.up("first", port_bindings=published(":5353:53/udp"))
+    engine.up("placeholder")
+    host.serve(first.namespace, "0.0.0.0", 53, kind=UDP)
+    client = host.outside.socket(socket.AF_INET, UDP)
+    client.settimeout(2)
+    client.connect((HOST_ADDRESS, 5353))
+    client.send(b"?")
+    assert client.recv(100).decode() == OUTSIDE_ADDRESS
+    engine.down(first)
+    engine.up("in between")
+    second = engine.up("second", port_bindings=published(":5353:53/udp"))
+    assert second.ip != first.ip
+    host.serve(second.namespace, "0.0.0.0", 53, kind=UDP)
+    # The same flow, without a pause: its tracking would still lead to the first.
+    client.send(b"?")
+    assert client.recv(100).decode() == OUTSIDE_ADDRESS
+
+
+@in_new_host
+def test_many_at_once(host: Host) -> None:
+    engine = Engine(host)
+    engine.create("shop")
+    namespaces = [host.namespace() for _ in range(24)]
+
+    async def one(index: int) -> str:
+        wishes = ContainerNetworks(
+            ContainerId(new_id()),
+            f"c{index}",
+            hostname=f"c{index}",
+            network_mode="shop",
+            publish_all=True,
+            exposed_ports=("80/tcp",),
+        )
+        allocation = await engine.networks.allocate(wishes)
+        await engine.networks.plug(allocation, namespaces[index].sandbox())
+        allocation.close()
+        if index % 2:
+            await engine.networks.release(wishes.id)
+            return ""
+        return allocation.settings.networks["shop"].ip_address
+
+    async def everything() -> list[str]:
+        return await asyncio.gather(*(one(index) for index in range(24)))
+
+    addresses = [address for address in asyncio.run(everything()) if address]
+    assert len(set(addresses)) == 12
+    consistent(engine, host)
+
+
+def consistent(engine: Engine, host: Host) -> None:
+    """Check that the kernel shows what the records say, and nothing else of ours."""
+    context = engine.networks._context
+    endpoints = context.registry.endpoints()
+    veths = {context.bridges.veth_name(EndpointId(e.id)) for e in endpoints if e.mac}
+    bridges = {
+        context.bridges.bridge_name(network_spec(n))
+        for n in context.registry.networks()
+        if n.driver == "bridge"
+    }
+    assert all(n.ready for n in context.registry.networks())
+    wait_until(lambda: not context.bridges.sweep())
+    ours = {name for name in host.links() if name.startswith(engine.roots.tag)}
+    assert ours == veths | bridges
+    elements = nftables.dump_elements(host.nf, engine.roots.tag, FAMILIES[4].any)
+    ports = {(p.host_port, e.id) for e in endpoints for p in e.ports if p.host_ip == "0.0.0.0"}
+    assert len(elements) == len(ports)
+    shown = {
+        e.key.rstrip(b"\0") for e in nftables.dump_elements(host.nf, engine.roots.tag, BRIDGES)
+    }
+    assert {name.decode() for name in shown} == bridges
+    files = {path.name for path in engine.roots.networks.iterdir()}
+    assert files <= {e.container for e in endpoints} | {n.id for n in context.registry.networks()}
+
+
+def _restless(engine: Engine, namespaces: list[Namespace], seed: int) -> None:
+    """Create, plug, release and remove for ever."""
+    dice = random.Random(seed)
+    running: dict[int, Up] = {}
+    for turn in itertools.count():
+        place = dice.randrange(len(namespaces))
+        namespace = namespaces[place]
+        if place in running:
+            engine.down(running.pop(place))
+        inside = Channel(namespace.rtnetlink)
+        for link in rtnetlink.dump_links(inside):
+            if link.index != rtnetlink.LOOPBACK_INDEX:
+                inside.execute([rtnetlink.delete_link(link.index)])
+        asyncio.run(engine.networks.prune(Filters({})))
+        name = f"n{seed}-{turn}"
+        engine.create(name, internal=dice.random() < 0.3)
+        wishes, allocation = engine.allocate(
+            f"c{turn}", name, port_bindings=published(":0:80/tcp", ":0:53/udp")
+        )
+        asyncio.run(engine.networks.plug(allocation, namespace.sandbox()))
+        running[place] = Up(wishes.id, namespace, allocation, wishes)
+
+
+@in_new_host
+def test_killed_at_any_moment(host: Host) -> None:
+    engine = Engine(host)
+    namespaces = [host.namespace() for _ in range(3)]
+    dice = random.Random(7)
+    for seed in range(12):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                worker = Engine(host, directory=engine.directory)
+                _restless(worker, namespaces, seed)
+            finally:
+                traceback.print_exc()
+                os._exit(1)
+        time.sleep(dice.uniform(0.05, 0.35))
+        os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        assert os.WIFSIGNALED(status), "the worker failed by itself; the traceback is above"
+        again = Engine(host, directory=engine.directory)
+        consistent(again, host)
+        again.database.close()
+    last = Engine(host, directory=engine.directory)
+    asyncio.run(last.networks.retain([]))
+    asyncio.run(last.networks.prune(Filters({})))
+    asyncio.run(last.networks.close())
+    assert not {name for name in host.links() if name.startswith(engine.roots.tag)}
+    assert host.tables() == []

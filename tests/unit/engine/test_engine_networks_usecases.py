@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -60,6 +61,9 @@ class SilentKernel:
 
     def dump(self, *_arguments: object) -> list[object]:
         return []
+
+    def get(self, *_arguments: object) -> object:
+        raise OSError(19, "No such device")
 
 
 class PaperDriver:
@@ -154,6 +158,30 @@ def test_the_predefined_networks(context: Context) -> None:
     default = context.registry.find("bridge")
     assert default.pools[0].subnet == "172.17.0.0/16"
     assert default.options["com.docker.network.bridge.name"] == f"{context.roots.tag}0"
+
+
+def test_the_default_bridge_follows_the_configuration(context: Context) -> None:
+    def configured(**options: object) -> NetworkRecord:
+        ensure_predefined(replace(context, options=NetworkOptions(**options)))  # type: ignore[arg-type]
+        return context.registry.find("bridge")
+
+    chosen = configured()
+    placed = configured(bip="10.9.0.5/24", fixed_cidr="10.9.0.128/25", icc=False)
+    assert placed.id == chosen.id
+    assert (placed.pools[0].subnet, placed.pools[0].gateway) == ("10.9.0.0/24", "10.9.0.5")
+    assert allocate(context, container()).settings.ip_address == "10.9.0.128"
+    assert configured(bip="10.9.0.5/24", fixed_cidr="10.9.0.128/25") != placed
+    # A container is on it: another place has to wait.
+    assert configured(bip="10.8.0.5/24").pools == placed.pools
+    lifecycle.release(context, context.registry.endpoints()[0].container)
+    assert configured(bip="10.8.0.5/24").pools[0].subnet == "10.8.0.0/24"
+    assert configured(bip="10.8.0.5/24", ipv6=True).pools[1].subnet.startswith("fd")
+    configured(bip="10.8.0.5/24")
+    ensure_predefined(replace(context, options=NetworkOptions(bridge="none")))
+    assert context.registry.by_name("bridge") is None
+    for wrong in ({"bip": "nonsense"}, {"bridge": "br-by-hand"}):
+        with pytest.raises(InvalidArgument):
+            configured(**wrong)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,6 @@ def _forget(context: Context, container: ContainerNetworks) -> None:
 
 
 def _plan(context: Context, container: ContainerNetworks) -> list[Planned]:
-    context.registry.drop_endpoints(context.registry.endpoints_of(container.id))
     sandbox = new_id()
     planned: list[Planned] = []
     for name, wish in _in_order(endpoint_wishes(container, context.registry)):
@@ -182,7 +181,7 @@ def _publish(
     context: Context, container: ContainerNetworks, planned: list[Planned]
 ) -> tuple[list[Planned], list[BoundSocket]]:
     carrier = next((item for item in planned if item.record.default_route), None)
-    if carrier is None:
+    if carrier is None or carrier.network.driver != "bridge":
         # Nothing to reach it by; the mistakes in it are told all the same.
         wishes(container, default_ips=(ALL_IPV4,))
         return planned, []

@@ -29,7 +29,7 @@ from tiffin.engine.networks.wishes import endpoint_wishes, main_network, shares_
 from tiffin.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from tiffin.linux import rtnetlink as rt
 from tiffin.linux.netlink import Channel
-from tiffin.networks.bridge import published
+from tiffin.networks.bridge import ignore_missing, published
 from tiffin.networks.driver import Sandbox
 from tiffin.networks.resolver_redirect import redirect_dns
 from tiffin.state.networks import EndpointRecord, NetworkRecord
@@ -158,6 +158,9 @@ def _unplug(
 ) -> None:
     lifecycle.detach(context, network, record)
     context.registry.drop_endpoints([record])
+    if sandbox is not None:
+        # Most interfaces went with their other end; a macvlan has none.
+        ignore_missing(Channel(sandbox.rtnetlink), rt.delete_link(record.interface))
     if record.default_route and sandbox is not None:
         _move_default_route(context, record, container, sandbox)
     _refresh(context, network, container)

@@ -1,5 +1,6 @@
 """The three networks that are always there: `bridge`, `host` and `none`."""
 
+import logging
 from dataclasses import replace
 from ipaddress import ip_interface, ip_network
 
@@ -28,6 +29,8 @@ from tiffin.networks.bridge import (
 from tiffin.spec.ids import new_id
 from tiffin.state.networks import NetworkRecord
 
+log = logging.getLogger(__name__)
+
 
 def ensure_predefined(context: Context) -> None:
     """Make the records of the three networks, and bring the bridge's up to the configuration."""
@@ -51,9 +54,12 @@ def ensure_predefined(context: Context) -> None:
             context.registry.drop_network(before.id)
         return
     wanted = _default_bridge(context, before)
-    if before != wanted:
-        if before is not None and not _same_bridge(context, before, wanted):
-            context.bridges.delete(network_spec(before))
+    if before is None or before == wanted or _same_bridge(context, before, wanted):
+        context.registry.put_network(wanted)
+    elif context.registry.endpoints_on(before.id):
+        log.warning("the default bridge stays as it is: containers are on it")
+    else:
+        context.bridges.delete(network_spec(before))
         context.registry.put_network(wanted)
 
 
@@ -65,7 +71,7 @@ def _default_bridge(context: Context, before: NetworkRecord | None) -> NetworkRe
         id=new_id(), name=DEFAULT_NETWORK, created=now(), driver="bridge", predefined=True
     )
     unchanged = before is not None and before.ipv6 == options.ipv6 and (
-        not ipam.config or _configured(before) == _wanted(ipam)
+        not ipam.config or _fits(before, ipam)
     )  # fmt: skip
     pools = record.pools
     if not unchanged:
@@ -124,12 +130,15 @@ def _bridge_address(context: Context, name: str) -> str:
     return next((str(a) for i, a in addresses if i == link.index and a.version == 4), "")
 
 
-def _configured(record: NetworkRecord) -> list[tuple[str, str]]:
-    return [(pool.subnet, pool.range) for pool in record.pools if pool.configured]
-
-
-def _wanted(ipam: IPAM) -> list[tuple[str, str]]:
-    return [(config.subnet, config.ip_range) for config in ipam.config]
+def _fits(record: NetworkRecord, ipam: IPAM) -> bool:
+    """Whether the subnets are those of the configuration."""
+    pools = {pool.subnet: pool for pool in record.pools if pool.configured}
+    return len(pools) == len(ipam.config) and all(
+        (pool := pools.get(config.subnet)) is not None
+        and pool.range == config.ip_range
+        and config.gateway in ("", pool.gateway)
+        for config in ipam.config
+    )
 
 
 def _same_bridge(context: Context, before: NetworkRecord, wanted: NetworkRecord) -> bool:

@@ -1,6 +1,7 @@
 """All networks and endpoints, in memory and, through the repository, on disk.
 
-Not thread-safe by itself: the use-cases hold one lock around what must be seen together.
+Reading is safe from any thread (each answer is a snapshot); the use-cases hold one lock around
+what must be seen together or is changed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,14 +31,14 @@ class Registry:
 
     def by_name(self, name: str) -> NetworkRecord | None:
         """Return a network by its name."""
-        return next((n for n in self._networks.values() if n.name == name), None)
+        return next((n for n in self.networks() if n.name == name), None)
 
     def find(self, reference: str) -> NetworkRecord:
         """Return a network by id, name or unique start of its id; NotFound, InvalidArgument."""
         found = self._networks.get(reference) or self.by_name(reference)
         if found is not None:
             return found
-        matches = [n for n in self._networks.values() if n.id.startswith(reference)]
+        matches = [n for n in self.networks() if n.id.startswith(reference)]
         if not reference or not matches or is_id(reference):
             raise NotFound(f"network {reference} not found")
         if len(matches) > 1:
@@ -58,11 +59,12 @@ class Registry:
 
     def endpoints(self) -> list[EndpointRecord]:
         """Return all endpoints."""
-        return [record for own in self._endpoints.values() for record in own.values()]
+        return [record for own in list(self._endpoints.values()) for record in list(own.values())]
 
     def endpoints_on(self, network: str) -> list[EndpointRecord]:
         """Return the endpoints on a network."""
-        return [own[network] for own in self._endpoints.values() if network in own]
+        found = (own.get(network) for own in list(self._endpoints.values()))
+        return [record for record in found if record is not None]
 
     def endpoints_of(self, container: str) -> list[EndpointRecord]:
         """Return the endpoints of a container, in the order of their making."""

@@ -37,6 +37,7 @@ from tiffin.networks.firewall import Firewall
 from tiffin.networks.host import HostDriver
 from tiffin.networks.host_ports import HostPorts
 from tiffin.networks.ipam_local import AddressPool, LocalIpam
+from tiffin.networks.macvlan import MacvlanDriver
 from tiffin.networks.null import NullDriver
 from tiffin.spec.ids import ContainerId
 from tiffin.state.database import Database
@@ -87,6 +88,8 @@ class Networks:
 
     async def allocate(self, container: ContainerNetworks) -> Allocation:
         """Reserve addresses and ports; Docker's errors if that fails, with nothing kept."""
+        # What an earlier run could not give back is given back now.
+        await self.release(container.id)
         try:
             return await asyncio.to_thread(allocating.allocate, self._context, container)
         except (NotFound, FailedPrecondition, PermissionDenied) as error:
@@ -241,7 +244,7 @@ def make_context(roots: Roots, database: Database, options: NetworkOptions) -> C
         channel=channel,
         firewall=firewall,
         bridges=bridges,
-        drivers=_by_name([bridges, HostDriver(), NullDriver()]),
+        drivers=_by_name([bridges, MacvlanDriver(channel), HostDriver(), NullDriver()]),
         ipam=_ipam(roots, options),
         host_ports=HostPorts(),
     )
