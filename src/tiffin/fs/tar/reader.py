@@ -1,6 +1,7 @@
 """The streaming reader: headers are parsed once, data goes from buffer to file."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -17,6 +18,12 @@ MAX_GLOBAL_RECORDS = 4096
 _KINDS: dict[bytes, EntryKind] = {kind.value.encode(): kind for kind in EntryKind}
 _KINDS |= {b"\0": EntryKind.FILE, b"7": EntryKind.FILE, b"S": EntryKind.FILE}
 _ZEROS = bytes(CHUNK)
+_ENCODING = sys.getfilesystemencoding()
+
+
+def text(raw: bytes) -> str:
+    """Decode a name as the system does, undecodable bytes as surrogates (PEP 383)."""
+    return raw.decode(_ENCODING, "surrogateescape") if raw else ""
 
 
 class Source(Protocol):
@@ -113,9 +120,10 @@ class TarReader:
         long_name: bytes | None = None
         long_link: bytes | None = None
         while True:
-            self._skip(self._left + self._padding)
-            self._left = self._padding = 0
-            block = self._header_block()
+            self._skip(self._left)
+            self._left = 0
+            # Docker's client leaves out the last padding and the end mark when it edits a context.
+            block = self._header_block() if self._skip_padding() else None
             if block is None:
                 if records is not None or long_name is not None or long_link is not None:
                     raise InvalidArgument("ends after an extended header")
@@ -143,7 +151,7 @@ class TarReader:
         self, head: header.Header, block: bytes, records: list[tuple[str, bytes]] | None
     ) -> Entry:
         kind = _KINDS.get(head.flag)
-        name = os.fsdecode(head.name)
+        name = text(head.name)
         if kind is None:
             raise InvalidArgument(f"entry {name!r}: unknown type {head.flag!r}")
         if kind is EntryKind.FILE and head.flag == b"\0" and head.name.endswith(b"/"):
@@ -239,6 +247,19 @@ class TarReader:
             self._at += step
             size -= step
 
+    def _skip_padding(self) -> bool:
+        """Skip what fills up the last block of data; False if the stream ends in it."""
+        while self._padding:
+            if self._at >= len(self._buffer):
+                self._buffer, self._at = self._source.read(CHUNK), 0
+                if not self._buffer:
+                    self._padding = 0
+                    return False
+            step = min(self._padding, len(self._buffer) - self._at)
+            self._at += step
+            self._padding -= step
+        return True
+
     def _refill(self) -> None:
         self._buffer, self._at = self._source.read(CHUNK), 0
         if not self._buffer:
@@ -254,13 +275,13 @@ class _Fields:
 
     def __init__(self, head: header.Header, name: str) -> None:
         self.name = name
-        self.link = os.fsdecode(head.link)
+        self.link = text(head.link)
         self.size = head.size
         self.uid = head.uid
         self.gid = head.gid
         self.mtime_ns = head.mtime * pax.NANOSECONDS
-        self.user = os.fsdecode(head.user)
-        self.group = os.fsdecode(head.group)
+        self.user = text(head.user)
+        self.group = text(head.group)
         self.xattrs: dict[str, bytes] = {}
         self.sparse: list[tuple[str, bytes]] = []
 
