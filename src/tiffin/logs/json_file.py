@@ -27,25 +27,25 @@ class JsonFileDriver:
             data = pending + data
         end = json_format.ending(stream, self._attributes, format_time(time_ns))
         records: list[bytes] = []
-        start = 0
-        while len(data) - start >= PARTIAL_SIZE:
+        start = seen = 0
+        while len(data) - seen >= PARTIAL_SIZE:
             # The last newline in the window ends a run of lines that are all short enough.
-            newline = data.rfind(b"\n", start, start + PARTIAL_SIZE)
-            if newline < 0:
-                cut = json_format.cut_point(data, start)
-                records.append(json_format.part(data[start:cut], end))
-            else:
-                cut = newline + 1
-                records.append(json_format.lines(data[start:cut], end))
-            start = cut
-        cut = data.rfind(b"\n", start) + 1
-        if cut:
-            records.append(json_format.lines(data[start:cut], end))
-            start = cut
-        if start < len(data):
-            self._pending[stream] = data[start:]
+            newline = data.rfind(b"\n", seen, seen + PARTIAL_SIZE)
+            if newline >= 0:
+                seen = newline + 1
+                continue
+            if start < seen:
+                records += json_format.lines(data[start:seen], end)
+            start = json_format.cut_point(data, seen)
+            records += json_format.part(data[seen:start], end)
+            seen = start
+        cut = data.rfind(b"\n", seen) + 1 or seen
+        if start < cut:
+            records += json_format.lines(data[start:cut], end)
+        if cut < len(data):
+            self._pending[stream] = data[cut:]
         if records:
-            self._file.write(b"".join(records))
+            self._file.write(records)
 
     @property
     def is_idle(self) -> bool:

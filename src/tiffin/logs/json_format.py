@@ -50,15 +50,15 @@ def ending(stream: str, attributes: dict[str, str], time: str) -> bytes:
     return f'","stream":"{stream}",{attrs}"time":"{time}"}}\n'.encode()
 
 
-def lines(data: bytes, end: bytes) -> bytes:
-    """Return the records of `data`, one or more whole lines of at most `PARTIAL_SIZE` bytes."""
+def lines(data: bytes, end: bytes) -> list[bytes]:
+    """Return the records of `data`, whole lines of at most `PARTIAL_SIZE` bytes, in portions."""
     separator = b"\\n" + end + START
-    return START + escape(data[:-1]).replace(b"\n", separator) + b"\\n" + end
+    return [START, escape(data[:-1]).replace(b"\n", separator), b"\\n", end]
 
 
-def part(data: bytes, end: bytes) -> bytes:
-    """Return the record of a piece of a line that goes on."""
-    return START + escape(data) + end
+def part(data: bytes, end: bytes) -> list[bytes]:
+    """Return the record of a piece of a line that goes on, in portions."""
+    return [START, escape(data), end]
 
 
 def cut_point(data: bytes, start: int) -> int:

@@ -61,14 +61,15 @@ class JsonFileReader:
                 if _is_over(query):
                     return
                 continue
+            is_over = False
             if simple:
-                texts = _fast_texts(block)
+                runs = _plain_runs(block)
             else:
-                texts, ended = _formatted_texts(block, query, form)
-            portion = _render(texts, query, form)
+                runs, is_over = _formatted_runs(block, query, form)
+            portion = _render(runs, query, form)
             if portion:
                 yield portion
-            if not simple and ended:
+            if is_over:
                 return
 
     def _records(self, query: LogQuery, *, follow: bool) -> Iterator[LogRecord | None]:
@@ -151,41 +152,72 @@ def _record(line: _Line, time_ns: int) -> LogRecord:
     return LogRecord(time_ns, stream, text, not text.endswith(b"\n"), attributes)
 
 
-_Texts = list[tuple[bool, list[bytes]]]
-"""Runs of one stream (true for stdout), and their texts, still escaped."""
+_Run = tuple[bool, bytes]
+"""Output of one stream (true for stdout)."""
 
 
-def _fast_texts(block: bytes) -> _Texts:
-    runs: _Texts = []
-    current: list[bytes] = []
-    was_stdout: bool | None = None
+def _plain_runs(block: bytes) -> list[_Run]:
+    r"""Return the output in whole records, in order.
+
+    Most records end in `\n` and like the one before; they are taken out by two comparisons and a
+    slice, joined by real newlines, and only looked at again if there are other escapes.
+    """
+    runs: list[_Run] = []
+    texts: list[bytes] = []
+    take, start = texts.append, json_format.START
+    is_stdout, ending, cut = True, b"", -1
     for raw in block.split(b"\n"):
-        at = raw.rfind(_STREAM)
-        if at > 0 and raw[:_START] == json_format.START and raw[-2:] == b'"}':
-            is_stdout, text = raw[at + 15] == _OUT, raw[_START:at]
-        elif raw and (line := _parse(raw)):
-            is_stdout, text = line.is_stdout, line.text
-        else:
+        if raw[cut:] == ending and raw[:_START] == start:  # quicker than the methods
+            take(raw[_START:cut])
             continue
-        if is_stdout is not was_stdout:
-            current = []
-            runs.append((is_stdout, current))
-            was_stdout = is_stdout
-        current.append(text)
+        if texts:
+            runs.append((is_stdout, _unescape_lines(texts)))
+            texts.clear()
+        line = _take_apart(raw) if raw else None
+        if line is None:
+            continue
+        is_stdout = line.is_stdout
+        if raw.startswith(start) and _ends_in_newline(line.text):
+            ending = raw[_START + len(line.text) - 2 :]
+            cut = -len(ending)
+            take(raw[_START:cut])
+        else:
+            runs.append((is_stdout, _unescape(line.text)))
+    if texts:
+        runs.append((is_stdout, _unescape_lines(texts)))
     return runs
 
 
-def _formatted_texts(block: bytes, query: LogQuery, form: LogFormat) -> tuple[_Texts, bool]:
-    """Return the texts with time and attributes before them, and whether `until` was reached."""
-    runs: _Texts = []
+def _ends_in_newline(text: bytes) -> bool:
+    # An even number of backslashes before the n are escaped backslashes.
+    return text.endswith(b"\\n") and (len(text[:-1]) - len(text[:-1].rstrip(b"\\"))) % 2 == 1
+
+
+def _unescape_lines(texts: list[bytes]) -> bytes:
+    joined = b"\n".join(texts) + b"\n"
+    if b"\\" not in joined:
+        return joined
+    try:
+        unescaped: str = scanstring(joined.decode(errors="replace") + '"', 0, False)[0]
+    except ValueError:
+        # One was no whole line: it ended in an escaped backslash and an n.
+        return b"".join(_unescape(text + b"\\n") for text in texts)
+    return unescaped.encode(errors="replace")
+
+
+def _formatted_runs(block: bytes, query: LogQuery, form: LogFormat) -> tuple[list[_Run], bool]:
+    """Return the records with time and attributes before them, and whether `until` was reached."""
+    runs: list[tuple[bool, list[bytes]]] = []
     clock = _Clock()
+    is_over = False
     for raw in block.splitlines():
         line = _take_apart(raw)
         if line is None:
             continue
         time_ns = clock.parse(line.time) if query.since_ns or query.until_ns else 0
-        if query.until_ns and time_ns > query.until_ns:
-            return runs, True
+        is_over = bool(query.until_ns) and time_ns > query.until_ns
+        if is_over:
+            break
         if time_ns < query.since_ns:
             continue
         text = line.text
@@ -196,7 +228,7 @@ def _formatted_texts(block: bytes, query: LogQuery, form: LogFormat) -> tuple[_T
         if not runs or runs[-1][0] is not line.is_stdout:
             runs.append((line.is_stdout, []))
         runs[-1][1].append(text)
-    return runs, False
+    return [(is_stdout, _unescape(b"".join(texts))) for is_stdout, texts in runs], is_over
 
 
 def _details(attributes: bytes) -> bytes:
@@ -207,13 +239,10 @@ def _details(attributes: bytes) -> bytes:
     return ",".join(pairs).encode()
 
 
-def _render(texts: _Texts, query: LogQuery, form: LogFormat) -> bytes:
+def _render(runs: list[_Run], query: LogQuery, form: LogFormat) -> bytes:
     portions: list[bytes] = []
-    for is_stdout, run in texts:
-        if not (query.stdout if is_stdout else query.stderr):
-            continue
-        payload = _unescape(b"".join(run))
-        if payload:
+    for is_stdout, payload in runs:
+        if payload and (query.stdout if is_stdout else query.stderr):
             if form.framed:
                 stream = stdcopy.STDOUT if is_stdout else stdcopy.STDERR
                 portions.append(stdcopy.header(stream, len(payload)))

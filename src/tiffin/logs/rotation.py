@@ -8,10 +8,12 @@ except that a single file without successors is truncated.
 import gzip
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 _MODE = 0o640
+_MAX_PORTIONS = 1024  # IOV_MAX
 
 
 class RotatingFile:
@@ -39,8 +41,25 @@ class RotatingFile:
             self._compressor = 0
         return False
 
-    def write(self, records: bytes) -> None:
-        """Append records, each of which ends in a newline; OSError if the disk is full."""
+    def write(self, portions: Sequence[bytes]) -> None:
+        """Append records, each of which ends in a newline; OSError if the disk is full.
+
+        They may be cut into portions anywhere.
+        """
+        size = sum(map(len, portions))
+        if len(portions) <= _MAX_PORTIONS and (
+            not self._max_size or self._size + size <= self._max_size
+        ):
+            written = os.writev(self._fd, portions)
+            self._size += written
+            if written == size:
+                return
+            # A disk that is all but full: what was torn off is written again, or not at all.
+            self._size -= written
+            os.ftruncate(self._fd, self._size)
+        self._write_all(b"".join(portions))
+
+    def _write_all(self, records: bytes) -> None:
         while records:
             if self._max_size and self._size >= self._max_size:
                 self._rotate()

@@ -13,7 +13,9 @@ from tiffin.wire import stdcopy
 NOW = 1_700_000_000_123_456_700
 UNLIMITED = {"max-size": "-1"}
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
-nasty = st.sampled_from(['"', "\\", "\\n", "\n", "\t", "\x1b[1m", "\x00", "é", "😀", "</>&", "\r\n"])
+nasty = st.sampled_from(
+    ['"', "\\", "\\n", "\n", "\t", "\x1b[1m", "\x00", "é", "😀", "</>&", "\r\n"]
+)
 output = st.lists(
     st.tuples(
         st.sampled_from(["stdout", "stderr"]),

@@ -127,23 +127,22 @@ def test_descriptors_are_closed(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_full_disk_leaves_whole_records(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_whole_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = RotatingFile(tmp_path / "log")
-    file.write(b"whole\n")
-    real, calls = os.write, []
+    file.write([b"whole\n"])
+    real = os.write
 
     def write(fd: int, data: bytes) -> int:
-        calls.append(fd)
-        if len(calls) > 1:
-            raise OSError(28, "No space left on device")
+        monkeypatch.setattr(os, "write", refuse)
         return real(fd, bytes(data)[:2])
 
-    monkeypatch.setattr(os, "write", write)
+    def refuse(fd: int, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "writev", lambda fd, parts: write(fd, b"".join(parts)))
     with pytest.raises(OSError, match="No space"):
-        file.write(b"torn\n")
+        file.write([b"torn\n"])
     monkeypatch.undo()
-    file.write(b"next\n")
+    file.write([b"next\n"])
     file.close()
     assert (tmp_path / "log").read_bytes() == b"whole\nnext\n"
