@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from tiffin.content.store import ContentStore
 from tiffin.errors import Conflict, NotFound
+from tiffin.images.lease import Leases
 from tiffin.images.manifests import children
 from tiffin.snapshots.snapshotter import Kind, Snapshotter
 from tiffin.spec.descriptor import Descriptor
@@ -41,11 +42,13 @@ class Garbage:
         snapshotter: Snapshotter,
         records: ImageRecords,
         config_of: Callable[[Digest], ImageConfig],
+        leases: Leases,
     ) -> None:
         self._content = content
         self._snapshotter = snapshotter
         self._records = records
         self._config_of = config_of
+        self._leases = leases
         self._children: dict[Digest, tuple[Descriptor, ...]] = {}
         self._deferred: set[str] = set()
         self._roots: list[Roots] = []
@@ -55,28 +58,28 @@ class Garbage:
         """Let somebody else keep things too; asked at every collection."""
         self._roots.append(roots)
 
-    def collect(self, suspects: Iterable[str], held: Iterable[str]) -> Removed:
+    def collect(self, suspects: Iterable[str]) -> Removed:
         """Remove those of `suspects` (and of earlier ones still in use then) that are garbage."""
         with self.lock:
             names = set(suspects) | self._deferred
             if not names:
                 return Removed()
             blobs, snapshots = self._reachable()
-            kept = set(held).union(*(roots() for roots in self._roots))
-            self._deferred = names & kept - (blobs & snapshots)
-            return self._remove(names - blobs - kept, names - snapshots - kept)
+            rooted = set[str]().union(*(roots() for roots in self._roots))
+            self._deferred = names & rooted
+            return self._remove(names - blobs - rooted, names - snapshots - rooted)
 
     def suspect(self, descriptor: Descriptor) -> None:
         """Look at a manifest or index, and all below it, at the next collection."""
         with self.lock:
             self._mark(descriptor, self._deferred)
 
-    def sweep(self, held: Iterable[str]) -> Removed:
+    def sweep(self) -> Removed:
         """Remove all garbage there is; only when nothing else is under way."""
         with self.lock:
             names: set[str] = {info.digest for info in self._content.walk()}
             committed = (i.name for i in self._snapshotter.walk() if i.kind is Kind.COMMITTED)
-            return self.collect(names.union(committed), held)
+            return self.collect(names.union(committed))
 
     def _reachable(self) -> tuple[set[str], set[str]]:
         blobs: set[str] = set()
@@ -107,8 +110,11 @@ class Garbage:
         size = 0
         gone_blobs: list[Digest] = []
         for name in sorted(blobs):
-            with suppress(NotFound):
-                digest = Digest(name)
+            digest = Digest(name)
+            with self._leases.deleting(name) as allowed, suppress(NotFound):
+                if not allowed:
+                    self._deferred.add(name)
+                    continue
                 freed = self._content.info(digest).size
                 self._content.delete(digest)
                 self._children.pop(digest, None)
@@ -116,16 +122,25 @@ class Garbage:
                 size += freed
         gone_snapshots: list[ChainId] = []
         for name in self._top_down(snapshots):
-            try:
-                freed = self._records.layer_size(Digest(name)) or 0
-                self._snapshotter.remove(name)
-            except Conflict:
-                self._deferred.add(name)  # a container or build still lies on it
-            else:
+            freed = self._records.layer_size(Digest(name)) or 0
+            if self._remove_snapshot(name):
                 gone_snapshots.append(Digest(name))
                 size += freed
+            else:
+                self._deferred.add(name)
         self._records.forget_content(gone_blobs, gone_snapshots)
         return Removed(tuple(gone_blobs), tuple(gone_snapshots), size)
+
+    def _remove_snapshot(self, name: str) -> bool:
+        """Remove a snapshot unless a lease holds it, or a container or build lies on it."""
+        with self._leases.deleting(name) as allowed:
+            if not allowed:
+                return False
+            try:
+                self._snapshotter.remove(name)
+            except Conflict:
+                return False
+            return True
 
     def _top_down(self, names: set[str]) -> list[str]:
         """Return those that are snapshots, children before parents."""

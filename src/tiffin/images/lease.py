@@ -1,10 +1,13 @@
 """Leases: what is being made or used right now is not garbage, though nothing refers to it yet.
 
-Hold a name *before* looking whether it exists: what was found then stays until the lease ends.
+Hold a name *before* looking whether it exists: what was found then stays until the lease ends. For
+that, holding and deleting exclude each other name by name: who holds a name that is just being
+deleted waits until it is gone, and then finds it missing.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -16,26 +19,19 @@ class Lease:
     lets go of what existed.
     """
 
-    def __init__(self, release: Callable[["Lease"], None], *, adds: bool) -> None:
+    def __init__(self, leases: "Leases", *, adds: bool) -> None:
         self.adds = adds
-        self._release = release
-        self._lock = threading.Lock()
-        self._names: set[str] = set()
-
-    @property
-    def names(self) -> frozenset[str]:
-        """What is held."""
-        with self._lock:
-            return frozenset(self._names)
+        self.names: set[str] = set()
+        """What is held; only `Leases` changes it."""
+        self._leases = leases
 
     def hold(self, *names: str) -> None:
         """Keep these too, whether they exist already or will."""
-        with self._lock:
-            self._names.update(names)
+        self._leases.hold(self, names)
 
     def close(self) -> None:
-        """End it; a second time does nothing."""
-        self._release(self)
+        """End it, which may delete files; a second time does nothing."""
+        self._leases.close(self)
 
     def __enter__(self) -> Self:
         return self
@@ -54,24 +50,42 @@ class Leases:
 
     def __init__(self, ended: Callable[[Iterable[str]], object]) -> None:
         self._ended = ended
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._open: set[Lease] = set()
+        self._doomed: set[str] = set()
 
     def open(self, *, adds: bool = True) -> Lease:
         """Begin one."""
-        lease = Lease(self._close, adds=adds)
-        with self._lock:
+        lease = Lease(self, adds=adds)
+        with self._changed:
             self._open.add(lease)
         return lease
 
-    def held(self) -> set[str]:
-        """Return all that is held now."""
-        with self._lock:
-            return set().union(*(lease.names for lease in self._open))
+    def hold(self, lease: Lease, names: Iterable[str]) -> None:
+        """Add to a lease; waits for deletions of these names that have begun."""
+        with self._changed:
+            lease.names.update(names)
+            self._changed.wait_for(lambda: self._doomed.isdisjoint(lease.names))
 
-    def _close(self, lease: Lease) -> None:
-        with self._lock:
+    def close(self, lease: Lease) -> None:
+        """End a lease."""
+        with self._changed:
             if lease not in self._open:
                 return
             self._open.discard(lease)
         self._ended(lease.names if lease.adds else ())
+
+    @contextmanager
+    def deleting(self, name: str) -> Iterator[bool]:
+        """Yield whether `name` may be deleted in the block: nobody holds it, or can meanwhile."""
+        with self._changed:
+            allowed = not any(name in lease.names for lease in self._open)
+            if allowed:
+                self._doomed.add(name)
+        try:
+            yield allowed
+        finally:
+            if allowed:
+                with self._changed:
+                    self._doomed.discard(name)
+                    self._changed.notify_all()

@@ -5,7 +5,6 @@ records are added last and removed first, so that a crash leaves garbage, never 
 Everything that is on its way to become an image is held by a lease.
 """
 
-import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -36,9 +35,8 @@ class ImageStore:
         self.records = records
         self.unpacker = Unpacker(content, snapshotter, records)
         self._images: dict[Digest, Image] = {}
-        self._garbage = Garbage(content, snapshotter, records, self._config_of)
         self._leases = Leases(self._collect)
-        self._lock = threading.RLock()
+        self._garbage = Garbage(content, snapshotter, records, self._config_of, self._leases)
 
     # Finding
 
@@ -201,7 +199,7 @@ class ImageStore:
             except (NotFound, DataLoss, InvalidArgument) as error:
                 self.records.remove(record.id)
                 dropped.append(f"{record.id}: {error}")
-        self._garbage.sweep(self._leases.held())
+        self._garbage.sweep()
         return dropped
 
     # Sizes
@@ -223,7 +221,7 @@ class ImageStore:
         return image.config if image is not None else read_config(self.content, image_id)
 
     def _collect(self, suspects: Iterable[str]) -> Removed:
-        return self._garbage.collect(suspects, self._leases.held())
+        return self._garbage.collect(suspects)
 
 
 def names_of(image: Image) -> list[str]:

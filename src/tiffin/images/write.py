@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from tiffin.content.store import ContentStore, IngestWriter
 from tiffin.errors import AlreadyExists, InvalidArgument
@@ -10,7 +11,7 @@ from tiffin.images.image import Image
 from tiffin.images.lease import Lease
 from tiffin.images.manifests import assemble, has_blob
 from tiffin.images.store import ImageStore
-from tiffin.spec.descriptor import OCI_CONFIG, OCI_MANIFEST, Descriptor
+from tiffin.spec.descriptor import OCI_CONFIG, OCI_LAYERS, OCI_MANIFEST, Descriptor
 from tiffin.spec.digest import Digest, digest_bytes
 from tiffin.spec.image import ImageConfig, Manifest
 from tiffin.spec.reference import Reference
@@ -39,7 +40,7 @@ def create_image(
     data = config.encode()
     with store.lease() as lease:
         stored = write_blob(content, lease, data, OCI_CONFIG)
-        manifest = Manifest(stored, tuple(layers))
+        manifest = Manifest(stored, tuple(_as_oci(layer) for layer in layers))
         target = write_blob(content, lease, manifest.encode(), OCI_MANIFEST)
         image = assemble(target, manifest, config)
         lease.hold(*(layer.digest for layer in layers), *config.chain_ids())
@@ -48,6 +49,11 @@ def create_image(
         if names:
             store.records.mark_tagged(image.id)
     return store.get(image.id)
+
+
+def _as_oci(layer: Descriptor) -> Descriptor:
+    """Return a layer of a Docker image by its OCI type: registries refuse mixtures."""
+    return replace(layer, media_type=OCI_LAYERS.get(layer.media_type, layer.media_type))
 
 
 def write_blob(content: ContentStore, lease: Lease, data: bytes, media_type: str) -> Descriptor:

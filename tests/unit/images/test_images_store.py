@@ -1,6 +1,7 @@
 """Names, leases, garbage, and what survives a crash."""
 
 import os
+import random
 import threading
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tiffin.spec.digest import Digest, digest_bytes, hex_of
 from tiffin.spec.image import ContainerConfig, History, ImageConfig
 from tiffin.spec.reference import parse_reference
 from tiffin.state.images import ImageRecords
-from tiffin.testing.image_lab import BASE, ONE, TWO, Lab
+from tiffin.testing.image_lab import BASE, ONE, TOP, TWO, Lab
 from tiffin.testing.sample_images import SampleImage
 
 
@@ -239,6 +240,40 @@ def test_many_threads_unpack_a_layer_once(lab: Lab) -> None:
         assert done.count(True) == 1
         assert len(done) == 8
         assert lab.snapshots() == {layer.digest}
+    assert lab.is_empty()
+
+
+def test_loads_and_removals_at_once_never_break_an_image(lab: Lab) -> None:
+    samples = [SampleImage((BASE, TOP)[: 1 + n % 2], labels={"n": str(n)}) for n in range(4)]
+    problems: list[BaseException] = []
+
+    def work(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(15):
+            sample = chance.choice(samples)
+            try:
+                image = lab.put(sample, f"name{chance.randrange(2)}")
+                with lab.store.hold(image):
+                    key = f"container-{seed}"
+                    lab.snapshotter.prepare(key, image.chain_id)
+                    lab.snapshotter.remove(key)
+                lab.store.remove(chance.choice(samples).id)
+            except NotFound as error:
+                if not error.message.startswith("No such image"):
+                    problems.append(error)
+            except Exception as error:  # noqa: BLE001  # whatever it is, it is a finding
+                problems.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    for image in lab.store.all():
+        assert set(image.config.chain_ids()) <= lab.snapshots()
+        lab.store.remove(image.id)
+    lab.store.collect()
     assert lab.is_empty()
 
 

@@ -1,14 +1,16 @@
 """What every use-case of images works with."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
 from tiffin.engine.events import Events
 from tiffin.errors import NotFound
 from tiffin.images.image import Image
+from tiffin.images.lease import Lease
 from tiffin.images.store import ImageStore
 from tiffin.spec.digest import Digest
 from tiffin.wire.jsonmessage import JsonMessage
@@ -77,6 +79,24 @@ class ImageContext:
             if not task.cancelled():
                 task.exception()  # taken, so that it is not reported as lost
             raise
+
+    @asynccontextmanager
+    async def lease(self) -> AsyncIterator[Lease]:
+        """Open a lease; ending it may delete files, which happens in the pool."""
+        lease = self.store.lease()
+        try:
+            yield lease
+        finally:
+            await self.run(lease.close)
+
+    @asynccontextmanager
+    async def hold(self, image: Image) -> AsyncIterator[None]:
+        """Keep an image whole meanwhile; NotFound if it is gone."""
+        lease = await self.run(self.store.hold, image)
+        try:
+            yield
+        finally:
+            await self.run(lease.close)
 
     def publish(self, action: str, image_id: str, name: str = "") -> None:
         """Tell the world; labels of an image that is still here are part of the event."""

@@ -60,7 +60,7 @@ class Pulls:
         reference = request.reference
 
         async def attempt(client: RegistryClient) -> Image:
-            with self.context.store.lease() as lease:
+            async with self.context.lease() as lease:
                 return await _Pull(self, client, request, emit, lease).run()
 
         try:

@@ -28,7 +28,6 @@ from tiffin.registry.credentials import ANONYMOUS, Credentials
 from tiffin.registry.errors import RegistryError
 from tiffin.registry.transport import may_pass
 from tiffin.spec.descriptor import (
-    DOCKER_CONFIG,
     DOCKER_LAYER,
     DOCKER_LAYER_GZIP,
     DOCKER_MANIFEST,
@@ -73,7 +72,7 @@ class Pushes:
         async def attempt(client: RegistryClient) -> None:
             for record in records:
                 image = self.context.store.get(record.image_id)
-                with self.context.store.hold(image), self.context.store.lease() as lease:
+                async with self.context.hold(image), self.context.lease() as lease:
                     await _Push(self, client, record.reference, emit, lease).run(image)
 
         await self.access.each(reference.domain, credentials, attempt)
@@ -129,8 +128,9 @@ class _Push:
             with store.content.open(target.digest) as file:
                 data = await context.run(file.read)
         await self.client.put_manifest(self.reference.path, self.reference.tag, target, data)
-        store.records.set_reference(
-            ReferenceRecord(self.reference.with_digest(target.digest), image.id, target)
+        await context.run(
+            store.records.set_reference,
+            ReferenceRecord(self.reference.with_digest(target.digest), image.id, target),
         )
         tag = self.reference.tag
         self.emit(status(f"{tag}: digest: {target.digest} size: {target.size}"))
@@ -226,8 +226,8 @@ def distributable(manifest: Manifest, layers: list[Descriptor]) -> Manifest:
     if list(manifest.layers) == layers:
         return manifest
     # One kind of media types throughout: some registries refuse a mixture.
-    config_type = manifest.config.media_type
-    media_type = {DOCKER_CONFIG: DOCKER_MANIFEST, OCI_CONFIG: OCI_MANIFEST}[config_type]
+    is_oci = manifest.config.media_type == OCI_CONFIG
+    media_type = OCI_MANIFEST if is_oci else DOCKER_MANIFEST
     return replace(manifest, layers=tuple(layers), media_type=media_type)
 
 
