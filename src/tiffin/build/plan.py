@@ -37,6 +37,8 @@ class Settings:
     labels: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     platform: Platform | None = None
+    allows_insecure: bool = False
+    """Whether `RUN --security=insecure` may have all capabilities and devices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,7 @@ class _Planner:
             escape=self._file.escape, arguments=self._settings.build_arguments,
             global_arguments=self._globals, context=self._context,
             origin=lambda name: self._origin(name, stage), add=self.add,
+            allows_insecure=self._settings.allows_insecure,
         )  # fmt: skip
         planned = StagePlan(surroundings, vertex, config)
         for trigger in planned.take_triggers():

@@ -30,6 +30,7 @@ class Surroundings:
     context: Vertex
     origin: Callable[[str], Vertex]
     add: Callable[[Vertex], Vertex]
+    allows_insecure: bool = False
 
 
 class StagePlan:
@@ -102,6 +103,8 @@ class StagePlan:
     # RUN
 
     def _run(self, instruction: ins.Run, step: Step | None) -> None:
+        if instruction.security == "insecure" and not self._around.allows_insecure:
+            raise SyntaxProblem("security.insecure is not allowed", token="--security=insecure")
         arguments, script = self._command(instruction)
         in_environment = environment(self.config)
         scope = [f"{name}={value}" for name, value in self._scope.items()
