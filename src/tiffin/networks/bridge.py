@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, ip_address
 from pathlib import Path
 
-from tiffin.errors import InvalidArgument
+from tiffin.errors import InvalidArgument, PermissionDenied
 from tiffin.linux import rtnetlink as rt
 from tiffin.linux.netlink import Channel, Request
 from tiffin.networks.driver import EndpointSpec, NetworkSpec, PortMapping, Sandbox
@@ -37,6 +37,7 @@ NAME_LENGTH = 15
 """Of an interface."""
 DEFAULT_MTU = 1500
 MIN_MTU, MAX_MTU = 68, 65535
+IPV6_MIN_MTU = 1280
 SYSCTL = Path("/proc/sys/net")
 
 TRUE_WORDS = {"1", "t", "T", "true", "TRUE", "True"}
@@ -74,7 +75,7 @@ class BridgeDriver:
         return f"{self._tag}{endpoint}"[:NAME_LENGTH]
 
     def check(self, network: NetworkSpec) -> None:
-        """Raise InvalidArgument for options that make no sense."""
+        """Raise InvalidArgument for options that make no sense, PermissionDenied for two subnets."""
         name = network.options.get(OPTION_NAME, "")
         if name and (len(name) > NAME_LENGTH or "/" in name or name in (".", "..") or " " in name):
             raise InvalidArgument(f"invalid bridge name {name!r}")
@@ -83,6 +84,8 @@ class BridgeDriver:
         if network.options.get(OPTION_GATEWAY_MODE, "") not in GATEWAY_MODES:
             raise InvalidArgument(f"unknown gateway mode {network.options[OPTION_GATEWAY_MODE]!r}")
         mtu_option(network.options)
+        if len({gateway.version for gateway in network.gateways}) < len(network.gateways):
+            raise PermissionDenied("bridge driver doesn't support multiple subnets")
 
     def create(self, network: NetworkSpec) -> None:
         """Make the bridge, its addresses and its rules, or complete what is there of them."""
@@ -146,7 +149,9 @@ class BridgeDriver:
                         peer_mac=endpoint.mac_address,
                         mtu=bridge.mtu,
                     ),
-                    rt.set_link(veth, up=True, master=bridge.index, no_link_local=True),
+                    rt.set_link(
+                        veth, up=True, master=bridge.index, no_link_local=speaks_ipv6(bridge.mtu)
+                    ),
                     *self._port_settings(network, endpoint),
                 ]
             )
@@ -218,15 +223,12 @@ class BridgeDriver:
     def _add_bridge(self, network: NetworkSpec, name: str) -> rt.Link:
         # One batch is one system call: a bridge without its alias never outlives us. The MTU is set
         # apart because a bridge that is made with one forgets it when its last port leaves.
+        mtu = self._mtu(network)
+        silent = not network.ipv6 and speaks_ipv6(mtu)
         self._channel.execute(
             [
                 rt.add_bridge(name, mac=bridge_mac(network)),
-                rt.set_link(
-                    name,
-                    mtu=self._mtu(network),
-                    alias=self._alias(network.id),
-                    no_link_local=not network.ipv6,
-                ),
+                rt.set_link(name, mtu=mtu, alias=self._alias(network.id), no_link_local=silent),
             ]
         )
         link = rt.find_link(self._channel, name)
@@ -257,7 +259,7 @@ class BridgeDriver:
         # Lets 127.0.0.1 be translated to a container; `Firewall` keeps containers from the
         # host's loopback, which this alone would open.
         write_sysctl(f"ipv4/conf/{bridge}/route_localnet", "1")
-        if (SYSCTL / "ipv6").is_dir():
+        if (SYSCTL / "ipv6/conf" / bridge).is_dir():
             # Or a container could make itself the host's router.
             write_sysctl(f"ipv6/conf/{bridge}/accept_ra", "0")
         if not self._forward or network.internal:
@@ -277,11 +279,12 @@ def configure(inside: Channel, endpoint: EndpointSpec) -> None:
     if link is None:
         raise OSError(errno.ENODEV, "not in the container", endpoint.interface_name)
     has_ipv6 = any(address.version == 6 for address in endpoint.addresses)
+    silent = not has_ipv6 and speaks_ipv6(link.mtu)
     gateways = [ip_address(text) for text in (endpoint.gateway4, endpoint.gateway6) if text]
     inside.execute(
         [
             rt.set_link(rt.LOOPBACK_INDEX, up=True),
-            rt.set_link(link.index, up=True, no_link_local=not has_ipv6),
+            rt.set_link(link.index, up=True, no_link_local=silent),
             *(rt.add_address(link.index, address) for address in endpoint.addresses),
             *(rt.default_route(gateway, index=link.index) for gateway in gateways),
         ]
@@ -374,6 +377,11 @@ def ignore_missing(channel: Channel, request: Request) -> None:
     except OSError as error:
         if error.errno not in (errno.ENODEV, errno.ENETDOWN):
             raise
+
+
+def speaks_ipv6(mtu: int) -> bool:
+    """Tell whether an interface of that MTU has IPv6, which kernels without it cannot switch off."""
+    return mtu >= IPV6_MIN_MTU and (SYSCTL / "ipv6").is_dir()
 
 
 def write_sysctl(name: str, value: str) -> None:

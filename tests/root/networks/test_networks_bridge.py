@@ -543,6 +543,24 @@ def test_a_released_endpoint_is_cut_off_at_once_and_swept_later(host: Host) -> N
 
 
 @in_new_host
+def test_mtu_of_the_way_out_and_of_choice(host: Host) -> None:
+    engine = Engine(host)
+    engine.create("small", options={"com.docker.network.driver.mtu": "1200"})
+    for network, mtu in (("default", 1400), ("small", 1200)):
+        container = engine.up(f"in-{network}", network)
+        link = rtnetlink.find_link(Channel(container.namespace.rtnetlink), "eth0")
+        assert link is not None
+        assert link.mtu == mtu
+        engine.down(container)
+        container.namespace.close()
+    wait_until(lambda: len(host.links()) == 4)
+    again = engine.up("again")
+    link = rtnetlink.find_link(Channel(again.namespace.rtnetlink), "eth0")
+    assert link is not None
+    assert link.mtu == 1400
+
+
+@in_new_host
 def test_macvlan(host: Host) -> None:
     engine = Engine(host)
     subnet = IPAM(config=[IPAMConfig(subnet="203.0.113.0/24", gateway=OUTSIDE_ADDRESS)])

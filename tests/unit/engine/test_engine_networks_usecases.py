@@ -201,6 +201,8 @@ def test_the_default_bridge_follows_the_configuration(context: Context) -> None:
         ({"name": "n", "ipam": fixed("10.0.0.0/24", gateway="10.1.0.1")}, InvalidArgument,
          "invalid gateway 10.1.0.1: parent subnet is 10.0.0.0/24"),
         ({"name": "n", "ipam": fixed("10.0.0.0/24", gateway="fd00::1")}, InvalidArgument, "address family"),
+        ({"name": "n", "ipam": IPAM(config=[IPAMConfig(subnet=f"10.{i}.0.0/24") for i in (5, 6)])},
+         PermissionDenied, "bridge driver doesn't support multiple subnets"),
         ({"name": "n", "ipam": fixed("", gateway="10.0.0.1")}, InvalidArgument, "without a subnet"),
         ({"name": "n", "ipam": fixed("172.17.5.0/24")}, PermissionDenied, "Pool overlaps"),
         ({"name": "n", "ipam": IPAM(driver="dhcp")}, NotFound, 'plugin "dhcp" not found'),
@@ -417,6 +419,11 @@ def test_unknown_networks_and_links(context: Context) -> None:
     with pytest.raises(Conflict, match="Cannot link to a non running container: /db AS /web/sql"):
         allocate(context, container(links=("db:sql",)))
     assert context.registry.endpoints() == []
+    make(context, "shop")
+    elsewhere = allocate(context, container("db", "shop"))
+    with pytest.raises(InvalidArgument, match="Cannot link to /db, as it does not belong to the"):
+        allocate(context, container(links=("db:sql",)))
+    lifecycle.release(context, elsewhere.container)
     database = allocate(context, container("db"))
     linked = allocate(context, container(links=("db:sql",)))
     assert f"172.17.0.2\tsql {database.container[:12]} db\n" in linked.hosts

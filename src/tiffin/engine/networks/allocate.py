@@ -297,14 +297,16 @@ def _links(context: Context, container: ContainerNetworks) -> list[tuple[str, li
         target, _, alias = link.partition(":")
         target = target.strip("/")
         alias = alias.rsplit("/", 1)[-1] or target
-        record = next(
-            (
-                e
-                for e in context.registry.endpoints_on(default.id)
-                if e.container_name == target or e.container.startswith(target)
-            ),
-            None,
-        )
+        running = [
+            e
+            for e in context.registry.endpoints()
+            if e.container_name == target or e.container.startswith(target)
+        ]
+        record = next((e for e in running if e.network == default.id), None)
+        if record is None and running:
+            raise InvalidArgument(
+                f"Cannot link to /{target}, as it does not belong to the default network"
+            )
         if record is None:
             raise Conflict(
                 f"Cannot link to a non running container: /{target} AS /{container.name}/{alias}"

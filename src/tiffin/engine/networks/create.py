@@ -122,7 +122,8 @@ def _record(context: Context, request: NetworkCreateRequest) -> NetworkRecord:
         labels=request.labels,
     )
     if driver == "bridge":
-        context.bridges.check(network_spec(replace(record, pools=())))
+        checked = replace(record, pools=()) if record.config_only else record
+        context.bridges.check(network_spec(checked))
         _check_bridge_name(context, record)
     return record
 

@@ -116,12 +116,13 @@ def hosts(
     addresses: Iterable[str],
     *,
     gateways: Sequence[str],
+    names_host: bool = True,
     links: Iterable[tuple[str, Sequence[str]]] = (),
 ) -> str:
     """Return the text of /etc/hosts.
 
-    `addresses` are the container's own, `gateways` what `host-gateway` stands for, `links` the
-    address and the names of each linked container.
+    `addresses` are the container's own, `gateways` what `host-gateway` stands for (`names_host`: it
+    has a name in any case), `links` the address and the names of each linked container.
     """
     own = container.hostname
     if container.domainname:
@@ -130,7 +131,7 @@ def hosts(
     lines = [*LOCAL_LINES, *(f"{address}\t{name}" for address, name in extra)]
     lines += [f"{address}\t{' '.join(names)}" for address, names in links]
     lines += [f"{address}\t{own}" for address in addresses]
-    if gateways and all(name != HOST_NAME_OF_HOST for _address, name in extra):
+    if names_host and gateways and all(name != HOST_NAME_OF_HOST for _address, name in extra):
         lines.append(f"{gateways[0]}\t{HOST_NAME_OF_HOST}")
     return "".join(f"{line}\n" for line in lines)
 

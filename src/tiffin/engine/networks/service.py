@@ -91,11 +91,15 @@ class Networks:
         # What an earlier run could not give back is given back now.
         await self.release(container.id)
         try:
-            return await asyncio.to_thread(allocating.allocate, self._context, container)
+            allocation = await asyncio.to_thread(allocating.allocate, self._context, container)
         except (NotFound, FailedPrecondition, PermissionDenied) as error:
             if error.message.startswith(SETUP_FAILED):
                 raise
             raise type(error)(SETUP_FAILED + error.message, hint=error.hint) from error
+        if not allocation.new_netns:
+            # Nothing will be plugged: on the host's network it is connected already.
+            self._publish("connect", lifecycle.members(self._context, container.id))
+        return allocation
 
     async def plug(self, allocation: Allocation, sandbox: Sandbox) -> None:
         """Make the endpoints in the sandbox and publish the ports; undone if it fails."""
