@@ -561,6 +561,43 @@ def test_mtu_of_the_way_out_and_of_choice(host: Host) -> None:
 
 
 @in_new_host
+def test_settings_of_the_host(host: Host) -> None:
+    engine = Engine(host)
+    engine.create("six", enable_ipv6=True)
+    for name, value in (
+        ("ipv4/ip_forward", "1"),
+        (f"ipv4/conf/{engine.roots.tag}0/route_localnet", "1"),
+        (f"ipv6/conf/{engine.roots.tag}0/accept_ra", "0"),
+        ("ipv6/conf/all/forwarding", "1"),
+        # Routes that the host learned itself go on being learned.
+        ("ipv6/conf/eth0/accept_ra", "2"),
+        ("ipv4/conf/eth0/route_localnet", "0"),
+    ):
+        assert Path("/proc/sys/net", name).read_text().strip() == value, name
+
+
+@in_new_host
+def test_events(host: Host) -> None:
+    engine = Engine(host)
+
+    async def story() -> list[tuple[str, str]]:
+        with engine.events.subscribe() as subscription:
+            await engine.networks.create(NetworkCreateRequest(name="shop"))
+            wishes = ContainerNetworks(ContainerId(new_id()), "web", network_mode="shop")
+            allocation = await engine.networks.allocate(wishes)
+            await engine.networks.plug(allocation, host.namespace().sandbox())
+            await engine.networks.release(wishes.id)
+            await engine.networks.release(wishes.id)
+            await engine.networks.remove("shop")
+            told = [await anext(subscription) for _ in range(4)]
+        assert told[1].attributes == {"container": wishes.id, "name": "shop", "type": "bridge"}
+        return [(event.kind, event.action) for event in told]
+
+    actions = ("create", "connect", "disconnect", "destroy")
+    assert asyncio.run(story()) == [("network", action) for action in actions]
+
+
+@in_new_host
 def test_macvlan(host: Host) -> None:
     engine = Engine(host)
     subnet = IPAM(config=[IPAMConfig(subnet="203.0.113.0/24", gateway=OUTSIDE_ADDRESS)])
