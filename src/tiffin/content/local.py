@@ -110,7 +110,7 @@ class LocalIngest:
         self._directory = directory
         self._data = directory / "data"
         self._hash = hashlib.sha256()
-        self._fd = os.open(self._data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o444)
+        self._fd = os.open(self._data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             # A directory that its last writer removed after we looked must not be written to.
             if not try_lock(self._fd) or not _is_file(self._data, self._fd):
@@ -159,6 +159,7 @@ class LocalIngest:
             raise DataLoss(f"unexpected commit digest {digest}, expected {expected}")
         try:
             if not self._store.path(digest).exists():
+                os.fchmod(self._fd, 0o444)
                 os.fsync(self._fd)
             self._store.publish(self._data, digest)
             return _describe(digest, os.fstat(self._fd))

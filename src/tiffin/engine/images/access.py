@@ -50,7 +50,7 @@ class RegistryAccess:
             except RegistryError as error:
                 if not endpoint.mirror and not isinstance(error, Unreachable):
                     raise
-                log.info("registry endpoint %s: %s", endpoint.url, error)
+                log.debug("registry endpoint %s: %s", endpoint.url, error)
                 failure = error
         raise failure or FailedPrecondition(f"no endpoint for registry {domain}")
 
