@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tiffin.api.types.containers import Config, HealthConfig
-from tiffin.build.changes import change_config
 from tiffin.build.layer import store_layer
 from tiffin.build.worker import rfc3339
 from tiffin.engine.bundle.environment import words
@@ -175,6 +174,8 @@ def merged_config(
     container: Config, override: Config | None, changes: Sequence[str]
 ) -> ContainerConfig:
     """Return the image's config: changes on the override, gaps filled from the container's."""
+    from tiffin.build.changes import change_config  # the builder, which an idle daemon spares
+
     inherited = _to_spec(container)
     if override is None:
         return change_config(inherited, changes)

@@ -7,12 +7,14 @@ vertex as they happen, those of later ones when it is their turn.
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tiffin.build.graph import Result, Vertex
-from tiffin.build.plan import Plan
 from tiffin.spec.digest import digest_bytes
 from tiffin.spec.ids import short
+
+if TYPE_CHECKING:
+    from tiffin.build.plan import Plan
 
 Emit = Callable[[Mapping[str, Any]], None]
 """Takes one JSON line; called in any thread, in order."""
@@ -29,7 +31,7 @@ class ClassicLog:
         self._finished: set[int] = set()
         self._total = 0
 
-    def begin(self, plan: Plan, needed: set[Vertex]) -> None:
+    def begin(self, plan: "Plan", needed: set[Vertex]) -> None:
         """Print what precedes the first vertex; `needed` are those that will be solved."""
         self._orders = sorted(vertex.order for vertex in needed if vertex.order)
         self._total = plan.total_steps

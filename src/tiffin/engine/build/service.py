@@ -5,20 +5,18 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tiffin.api.types.build import BuildCacheRecord, PruneReport
 from tiffin.build.cache import BuildCache
 from tiffin.build.cancellation import CancellationToken
 from tiffin.build.graph import Layer
-from tiffin.build.ops.run import RunFailed
 from tiffin.build.tree import SNAPSHOT_PREFIX
 from tiffin.engine.build.base_images import BaseImages, Pulls
 from tiffin.engine.build.classic import Emit
 from tiffin.engine.build.disk_usage import PruneRequest, list_cache, prune_cache
 from tiffin.engine.build.download import HttpFetcher
 from tiffin.engine.build.request import BuildRequest
-from tiffin.engine.build.run import BuildRun
 from tiffin.engine.build.run_step import (
     Networks,
     RunningContainers,
@@ -35,6 +33,9 @@ from tiffin.images.store import ImageStore
 from tiffin.layers.compression import Source
 from tiffin.snapshots.snapshotter import Kind
 from tiffin.spec.digest import Digest
+
+if TYPE_CHECKING:
+    from tiffin.engine.build.run import BuildRun
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -127,7 +128,9 @@ class Builds:
     def _run(
         self, request: BuildRequest, token: CancellationToken, emit: Emit,
         loop: asyncio.AbstractEventLoop,
-    ) -> BuildRun:  # fmt: skip
+    ) -> "BuildRun":  # fmt: skip
+        from tiffin.engine.build.run import BuildRun  # the builder, which an idle daemon spares
+
         images = BaseImages(
             self._store, self._pulls, loop, request.credentials, emit, token, request.pull
         )
@@ -194,6 +197,8 @@ class _Output:
 
 def error_line(error: TiffinError) -> Line:
     """Return the last line of a failed build; a failed RUN adds its exit code."""
+    from tiffin.build.ops.run import RunFailed  # loaded by the build that failed
+
     detail: dict[str, Any] = {"message": str(error)}
     if isinstance(error, RunFailed):
         detail = {"code": error.exit_code, **detail}

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from tiffin.build.changes import apply_changes
 from tiffin.engine.images.context import ImageContext, Progress
 from tiffin.engine.images.pull import LayerReporter
 from tiffin.images.image import Image
@@ -92,6 +91,8 @@ async def import_image(
         architecture=platform.architecture, os=platform.os, variant=platform.variant,
         created=created,
     )  # fmt: skip
+    from tiffin.build.changes import apply_changes  # the builder, which an idle daemon spares
+
     config = apply_changes(config, request.changes)
     comment = request.message or f"Imported from {request.source}"
     stopper = LayerReporter(emit, "", "", 0)

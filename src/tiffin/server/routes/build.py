@@ -11,7 +11,6 @@ from aiohttp import web
 from tiffin.api import codec
 from tiffin.api.types.build import PruneReport, UlimitRequest
 from tiffin.build.executor import RunLimits
-from tiffin.build.plan import parse_build_platform
 from tiffin.engine.build.disk_usage import PruneRequest
 from tiffin.engine.build.request import BuildRequest
 from tiffin.errors import InvalidArgument, Unimplemented
@@ -73,6 +72,8 @@ def routes(builds: Builds) -> list[Route]:
 
 def parse_request(request: web.Request) -> BuildRequest:
     """Read all parameters of `POST /build`; InvalidArgument, Unimplemented."""
+    from tiffin.build.plan import parse_build_platform  # the builder, spared while idle
+
     query = request.query
     _check_version(query.get("version", ""))
     if flag(request, "squash"):
