@@ -206,16 +206,14 @@ def _family(asked: bool | None, option: str | None, *, default: bool) -> bool:
 
 def _check_ipam(ipam: IPAM | None) -> None:
     problems: list[str] = []
-    for config in ipam.config if ipam else ():
+    for subnet in [config.subnet for config in (ipam.config if ipam else ()) if config.subnet]:
         try:
-            if config.subnet and str(ip_network(config.subnet, strict=False)) != config.subnet:
-                network = ip_network(config.subnet, strict=False)
-                if ip_network(config.subnet, strict=False).network_address != ip_address(
-                    config.subnet.partition("/")[0]
-                ):
-                    problems.append(f"invalid subnet {config.subnet}: it should be {network}")
+            network = ip_network(subnet, strict=False)
         except ValueError:
-            problems.append(f"invalid subnet {config.subnet}: invalid CIDR block notation")
+            problems.append(f"invalid subnet {subnet}: invalid CIDR block notation")
+            continue
+        if ip_address(subnet.partition("/")[0]) != network.network_address:
+            problems.append(f"invalid subnet {subnet}: it should be {network}")
     if problems:
         raise InvalidArgument("invalid network config:\n" + "\n".join(problems))
 

@@ -6,7 +6,6 @@ from ipaddress import ip_address
 from tiffin.api.types.networks import PortBinding, PortMap
 from tiffin.engine.networks.contract import ContainerNetworks
 from tiffin.errors import InvalidArgument
-from tiffin.networks.driver import PortMapping
 from tiffin.networks.firewall import PROTOCOL_NUMBERS
 from tiffin.networks.host_ports import PortWish
 from tiffin.state.networks import EndpointRecord, PortRecord
@@ -78,12 +77,6 @@ class TakenPorts:
             and (record.host_ip == host_ip or _covers(host_ip, record.host_ip))
             for record in self._records
         )
-
-
-def expanded(mapping: PortMapping) -> Iterator[tuple[int, int]]:
-    """Yield (container port, host port) of a mapping."""
-    for offset in range(mapping.count):
-        yield mapping.container_port + offset, mapping.host_port + offset
 
 
 def _covers(asked: str, held: str) -> bool:

@@ -5,7 +5,6 @@ import msgspec
 from tiffin.api.types.networks import (
     IPAM,
     ConfigReference,
-    EndpointIPAMConfig,
     EndpointSettings,
     IPAMConfig,
     Network,
@@ -101,8 +100,6 @@ def _endpoint(
     wish: EndpointSettings, found: NetworkRecord | None, record: EndpointRecord | None
 ) -> EndpointSettings:
     shown = msgspec.structs.replace(wish)
-    if shown.ipam_config is not None and shown.ipam_config == EndpointIPAMConfig():
-        shown.ipam_config = EndpointIPAMConfig()
     if found is not None:
         shown.network_id = found.id
         if found.name not in PREDEFINED:
