@@ -1,7 +1,7 @@
 """What the use-cases of containers work with: other services behind narrow protocols."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tiffin.api.types.networks import NetworkSettings
@@ -122,6 +122,13 @@ class Settings:
     init: bool = False
     runtime: str = "tiffin"
     stop_timeout_s: int = 10
+    ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """(soft, hard) by name, for those that a container does not set."""
+    ipc_mode: str = "private"
+    cgroupns_mode: str = "private"
+    cgroup_parent: str = ""
+    security_options: Sequence[str] = ()
+    """As `--security-opt` has them, for those that a container does not set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import re
 
 from tiffin.api.types.containers import Config
 from tiffin.api.types.host_config import HostConfig, LogConfig
-from tiffin.api.types.resources import RestartPolicy
+from tiffin.api.types.resources import RestartPolicy, Ulimit
 from tiffin.engine.bundle import capabilities
 from tiffin.engine.bundle.limits import check_resources
 from tiffin.engine.bundle.namespaces import check_cgroup_parent, check_modes, shared_with
@@ -165,8 +165,11 @@ def complete(host: HostConfig, settings: Settings, registry: Registry) -> None:
     if host.memory > 0 and not host.memory_swap:
         host.memory_swap = host.memory * 2
     host.shm_size = host.shm_size or settings.shm_size
-    host.ipc_mode = host.ipc_mode or "private"
-    host.cgroupns_mode = host.cgroupns_mode or "private"
+    host.ipc_mode = host.ipc_mode or settings.ipc_mode
+    host.cgroupns_mode = host.cgroupns_mode or settings.cgroupns_mode
+    host.cgroup_parent = host.cgroup_parent or settings.cgroup_parent
+    _add_ulimits(host, settings)
+    _add_security_options(host, settings)
     host.network_mode = host.network_mode or "default"
     host.restart_policy.name = host.restart_policy.name or "no"
     host.runtime = host.runtime or settings.runtime
@@ -188,6 +191,28 @@ def complete(host: HostConfig, settings: Settings, registry: Registry) -> None:
     host.network_mode = _by_id(host.network_mode, registry)
     host.pid_mode = _by_id(host.pid_mode, registry)
     host.ipc_mode = _by_id(host.ipc_mode, registry)
+
+
+def _add_ulimits(host: HostConfig, settings: Settings) -> None:
+    own = {limit.name for limit in host.ulimits or ()}
+    added = [
+        Ulimit(name=name, soft=soft, hard=hard)
+        for name, (soft, hard) in settings.ulimits.items()
+        if name not in own
+    ]
+    if added:
+        host.ulimits = [*(host.ulimits or ()), *added]
+
+
+def _add_security_options(host: HostConfig, settings: Settings) -> None:
+    own = {_option_name(option) for option in host.security_opt or ()}
+    added = [option for option in settings.security_options if _option_name(option) not in own]
+    if added and not host.privileged:
+        host.security_opt = [*(host.security_opt or ()), *added]
+
+
+def _option_name(option: str) -> str:
+    return re.split("[=:]", option, maxsplit=1)[0]
 
 
 def _by_id(mode: str, registry: Registry) -> str:

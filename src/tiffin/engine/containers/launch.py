@@ -102,7 +102,7 @@ async def _launch(context: Context, container: Container, explain: Explain) -> T
                 new_network=allocation.new_netns,
                 dns=allocation.dns,
                 attachments=attachments,
-                explain=None if explain is silent else lambda line: explain("runtime", line),
+                explain=None if explain is silent else lambda line: _pass_on(line, explain),
             )
         )
         undo.push_async_callback(handle.delete)
@@ -115,6 +115,12 @@ async def _launch(context: Context, container: Container, explain: Explain) -> T
         clients.close()
         undo.pop_all()
     return handle
+
+
+def _pass_on(line: str, explain: Explain) -> None:
+    """Report a step of the runtime, which tells it as JSON."""
+    told = msgspec.json.decode(line, type=dict[str, str])
+    explain(told.get("step", ""), told.get("call", ""))
 
 
 def _log_target(context: Context, container: Container) -> LogTarget:

@@ -102,6 +102,7 @@ def remove_files(context: Context, container: Container) -> None:
         except NotFound:
             pass
     remove_tree(context.roots.container(container.id))
+    remove_tree(context.roots.task(container.id))
 
 
 async def _remove_anonymous(context: Context, container: Container) -> None:

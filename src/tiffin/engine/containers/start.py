@@ -25,8 +25,6 @@ async def start(context: Context, container: Container, explain: Explain = silen
             failure = error
     if container.spec.host.auto_remove:
         await auto_remove(context, container)
-    else:
-        container.notify_ended()
     raise failure
 
 

@@ -42,7 +42,8 @@ async def _at_once(container: Container) -> WaitResponse:
 
 async def _until_removed(container: Container, removal: asyncio.Future[None]) -> WaitResponse:
     await asyncio.shield(removal)
-    return await _at_once(container)
+    # Why a start failed was told to whoever started it; clients take an error for a failed wait.
+    return _response(Ending(container.instance.exit_code, ""))
 
 
 async def _until_ended(
