@@ -118,6 +118,7 @@ class _Child:
         self._do(self._plan.build, place)
         console = self._take_terminal(place) if self._process.terminal else -1
         self._do(self._plan.pivot, place)
+        place.close()
         env = self._environment()
         self._do(self._plan.become, place)
         path = find(self._process.args[0], env)

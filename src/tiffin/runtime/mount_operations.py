@@ -100,8 +100,6 @@ class MountRoot:
 
     def execute(self, place: Place) -> None:
         """See `Operation`."""
-        if self.mounts:
-            os.makedirs(self.path, exist_ok=True)
         items = self.mounts or (Mount("bind", self.path, ("rbind",)),)
         try:
             root = self.made if self.made >= 0 else mounts.create(items[0])
@@ -334,11 +332,11 @@ class MakeRootReadonly:
 
     def call(self) -> str:
         """See `Operation`."""
-        return 'mount_setattr(root, "", AT_EMPTY_PATH, {MOUNT_ATTR_RDONLY})'
+        return 'mount_setattr(AT_FDCWD, "/", 0, {MOUNT_ATTR_RDONLY})'
 
-    def execute(self, place: Place) -> None:
+    def execute(self, _: Place) -> None:
         """See `Operation`."""
-        mount_api.mount_setattr(place.root.fd, "", AT_EMPTY_PATH, set_=MOUNT_ATTR_RDONLY)
+        mount_api.mount_setattr(AT_FDCWD, "/", 0, set_=MOUNT_ATTR_RDONLY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +382,7 @@ class PivotRoot:
         mount_api.mount("", ".", "", MS_SLAVE | MS_REC)
         mount_api.umount2(".", MNT_DETACH)
         os.chdir("/")
+        place.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,6 +423,8 @@ class MakeWorkingDirectory:
         """See `Operation`."""
         try:
             os.makedirs(self.path, 0o755, exist_ok=True)
+        except FileExistsError as error:
+            raise Failed(f"mkdir {error.filename}: not a directory") from None
         except OSError as error:
             raise Failed(f"mkdir {error.filename}: {lowered(error)}") from None
 

@@ -29,10 +29,15 @@ class Place:
             raise RuntimeError("no operation has set the root yet")
         return self._root
 
-    def set_root(self, fd: int) -> None:
-        """Make the directory `fd` (which it then owns) the root of all paths to come."""
+    def close(self) -> None:
+        """Let go of the root; no operation after this needs it."""
         if self._root is not None:
             self._root.close()
+            self._root = None
+
+    def set_root(self, fd: int) -> None:
+        """Make the directory `fd` (which it then owns) the root of all paths to come."""
+        self.close()
         self._root = Root(fd)
 
 

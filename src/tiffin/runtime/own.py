@@ -156,6 +156,8 @@ class _Creation:
         )
 
     def _detached_root(self) -> int:
+        if self.config.rootfs:
+            os.makedirs(self.config.root, exist_ok=True)
         # Root of a user namespace may not mount every file system; the host's root does it then.
         if not (self.config.has_new("user") and self.config.rootfs):
             return -1
