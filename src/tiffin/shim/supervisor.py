@@ -309,9 +309,8 @@ class Supervisor:
         self._check_done()
 
     def _attach(self, request: protocol.Attach, fds: list[int]) -> Reply:
-        self._running_task()
-        assert self._main is not None
-        self._main.add(self._client(request.client, fds, self._main.remove))
+        main = self._process("")
+        main.add(self._client(request.client, fds, main.remove))
         return {}, ()
 
     def _exec(self, request: protocol.Exec, fds: list[int]) -> Reply:
@@ -350,17 +349,18 @@ class Supervisor:
         self._check_done()
 
     def _process(self, exec_id: str) -> Supervised:
-        self._running_task()
+        if self._phase not in (state.CREATED, state.RUNNING):
+            raise Conflict("the task is not running")
         found = self._executions.get(exec_id) if exec_id else self._main
         if found is None:
             raise NotFound(f"No such exec instance: {exec_id}")
         return found
 
     def _kill(self, request: protocol.Kill, _fds: list[int]) -> Reply:
-        if request.exec:
-            self._process(request.exec).signal(request.signal)
+        if request.every:
+            self._running_task().kill(request.signal, every=True)
         else:
-            self._running_task().kill(request.signal, every=request.every)
+            self._process(request.exec).signal(request.signal)
         return {}, ()
 
     def _resize(self, request: protocol.Resize, _fds: list[int]) -> Reply:
