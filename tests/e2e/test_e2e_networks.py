@@ -34,7 +34,7 @@ def test_names_resolve_on_a_network_of_ones_own(daemon: Daemon, busybox: str) ->
                              check=False)  # fmt: skip
         assert done.stdout == "page\n", (name, done)
     other = daemon.docker(
-        "run", "--rm", busybox, "timeout", "3", "wget", "-qO-", "http://web/", check=False
+        "run", "--rm", busybox, "sh", "-c", "timeout 3 wget -qO- http://web/; exit $?", check=False
     )
     assert other.returncode != 0
     found = json.loads(daemon.docker("network", "inspect", "front").stdout)[0]
@@ -53,15 +53,13 @@ def test_networks_are_apart(daemon: Daemon, busybox: str) -> None:
     address = daemon.docker(
         "inspect", "-f", "{{.NetworkSettings.Networks.one.IPAddress}}", "aa"
     ).stdout.strip()
-    script = f"timeout 3 wget -qO- http://{address}/"
+    script = f"timeout 3 wget -qO- http://{address}/; exit $?"
     done = daemon.docker(
         "run", "--rm", "--network", "two", busybox, "sh", "-c", script, check=False
     )
     assert done.returncode != 0
     daemon.docker("network", "connect", "two", "aa")
-    again = daemon.docker(
-        "run", "--rm", "--network", "two", busybox, "timeout", "5", "wget", "-qO-", "http://aa/"
-    )
+    again = daemon.docker("run", "--rm", "--network", "two", busybox, "wget", "-qO-", "http://aa/")
     assert again.stdout == "page\n"
     daemon.docker("network", "disconnect", "two", "aa")
     daemon.docker("rm", "-f", "aa")
