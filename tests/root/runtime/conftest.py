@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runtime_rig import Rig, leftovers
+from tests.root.runtime.runtime_rig import Rig, leftovers
 
 
 @pytest.fixture

@@ -15,62 +15,16 @@ from tiffin.runtime.own import OwnRuntime, OwnTask
 from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio
 
 APPLETS = [
-    "sh",
-    "true",
-    "false",
-    "ls",
-    "cat",
-    "id",
-    "sleep",
-    "env",
-    "unshare",
-    "mount",
-    "ps",
-    "hostname",
-    "readlink",
-    "stty",
-    "tty",
-    "echo",
-    "grep",
-    "kill",
-    "mkdir",
-    "touch",
-    "dd",
-    "head",
-    "wc",
-    "test",
-    "chmod",
-    "su",
-    "setpriv",
-    "mknod",
-    "umount",
-    "stat",
-    "pwd",
-    "sort",
-    "trap",
-    "printf",
-    "seq",
-    "rm",
-]
+    "sh", "true", "false", "ls", "cat", "id", "sleep", "env", "unshare", "mount", "ps",
+    "hostname", "readlink", "stty", "tty", "echo", "grep", "kill", "mkdir", "touch", "dd",
+    "head", "wc", "test", "chmod", "su", "setpriv", "mknod", "umount", "stat", "pwd",
+    "sort", "trap", "printf", "seq", "rm",
+]  # fmt: skip
 DEFAULT_CAPABILITIES = [
-    f"CAP_{name}"
-    for name in [
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "FSETID",
-        "FOWNER",
-        "MKNOD",
-        "NET_RAW",
-        "SETGID",
-        "SETUID",
-        "SETFCAP",
-        "SETPCAP",
-        "NET_BIND_SERVICE",
-        "SYS_CHROOT",
-        "KILL",
-        "AUDIT_WRITE",
-    ]
-]
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW",
+    "CAP_SETGID", "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE",
+    "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
+]  # fmt: skip
 DEFAULT_MASK = 0xA80425FB
 """What /proc/self/status shows for Docker's default capabilities."""
 

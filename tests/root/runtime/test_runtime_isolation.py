@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runtime_rig import DEFAULT_MASK, Rig, output
+from tests.root.runtime.runtime_rig import DEFAULT_MASK, Rig, output
 
 from tiffin.errors import FailedPrecondition, InvalidArgument
 from tiffin.linux.namespaces import KINDS, identity

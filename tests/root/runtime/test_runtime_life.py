@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from runtime_rig import DEFAULT_CAPABILITIES, Rig, output, run_in
+from tests.root.runtime.runtime_rig import DEFAULT_CAPABILITIES, Rig, output, run_in
 
 from tiffin.errors import FailedPrecondition
 from tiffin.linux import pidfd, pty
