@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tiffin import __version__
 from tiffin.content.local import LocalContentStore
-from tiffin.daemon.config import Config
+from tiffin.daemon.config import Config, ContainerDefaults
 from tiffin.engine.build.service import Builds
 from tiffin.engine.commit import Commits
 from tiffin.engine.containers.context import Context as ContainerContext
@@ -20,7 +21,7 @@ from tiffin.engine.containers.registry import Registry
 from tiffin.engine.containers.service import Containers
 from tiffin.engine.containers.store import Store
 from tiffin.engine.events import Events
-from tiffin.engine.host import read_host
+from tiffin.engine.host import filesystem_of, read_host
 from tiffin.engine.images.access import RegistryAccess
 from tiffin.engine.images.service import Images
 from tiffin.engine.networks.options import NetworkOptions
@@ -29,9 +30,11 @@ from tiffin.engine.roots import Roots
 from tiffin.engine.system import Counts, Nouns, System, SystemSettings
 from tiffin.engine.tasks.service import Tasks
 from tiffin.engine.volumes.service import Volumes
+from tiffin.errors import InvalidArgument
 from tiffin.fs import atomic
 from tiffin.fs.trash import Trash
 from tiffin.images.store import ImageStore
+from tiffin.logs.options import KNOWN as LOG_DRIVERS
 from tiffin.registry.endpoints import RegistryOptions
 from tiffin.registry.transport import Retry
 from tiffin.server.routes import build as build_routes
@@ -86,7 +89,18 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         )
 
         volumes = Volumes(VolumeRows(database), LocalVolumes(roots.volumes, trash), events)
-        images = make_images(config, image_store, events)
+        access = RegistryAccess(
+            registry_options(config),
+            f"tiffin/{__version__}",
+            Retry(attempts=config.registry.attempts),
+        )
+        images = Images(
+            image_store,
+            events,
+            access,
+            max_downloads=config.registry.downloads,
+            max_uploads=config.registry.uploads,
+        )
         stack.callback(images.close)
         networks = Networks(roots, database, events, network_options(config))
         stack.push_async_callback(networks.close)
@@ -115,15 +129,20 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         await containers.resume()
 
         identity = engine_id(roots)
+
+        def describe(current: Config) -> SystemSettings:
+            return system_settings(current, identity, network_drivers=networks.drivers)
+
         system = System(
-            system_settings(config, identity),
+            describe(config),
             read_host(),
             events,
             nouns(containers, images, volumes, builds),
         )
 
         def reconfigure(changed: Config) -> None:
-            system.settings = system_settings(changed, identity)
+            system.settings = describe(changed)
+            access.options = registry_options(changed)
 
         purging = asyncio.create_task(_purge(trash), name="purge the trash")
         stack.push_async_callback(_cancelled, purging)
@@ -151,14 +170,9 @@ def make_snapshotter(config: Config) -> OverlaySnapshotter | NativeSnapshotter:
     return OverlaySnapshotter(config.roots.snapshots)
 
 
-def make_images(config: Config, store: ImageStore, events: Events) -> Images:
-    """Return the service of images with the registries of the configuration."""
-    registry = config.registry
-    options = RegistryOptions(mirrors=registry.mirrors, insecure=registry.insecure)
-    access = RegistryAccess(options, f"tiffin/{__version__}", Retry(attempts=registry.attempts))
-    return Images(
-        store, events, access, max_downloads=registry.downloads, max_uploads=registry.uploads
-    )
+def registry_options(config: Config) -> RegistryOptions:
+    """Return which registries are mirrored, and which need no valid certificate."""
+    return RegistryOptions(mirrors=config.registry.mirrors, insecure=config.registry.insecure)
 
 
 def container_settings(config: Config) -> ContainerSettings:
@@ -170,7 +184,28 @@ def container_settings(config: Config) -> ContainerSettings:
         shm_size=defaults.shm_bytes,
         init=defaults.init,
         runtime=defaults.runtime,
+        ulimits=defaults.ulimits,
+        ipc_mode=defaults.ipc_mode,
+        cgroupns_mode=defaults.cgroupns_mode or "private",
+        cgroup_parent=defaults.cgroup_parent,
+        security_options=security_options(defaults),
     )
+
+
+def security_options(defaults: ContainerDefaults) -> tuple[str, ...]:
+    """Return what `--security-opt` says by default; InvalidArgument for an unreadable profile."""
+    options = ["no-new-privileges"] if defaults.no_new_privileges else []
+    profile = defaults.seccomp_profile
+    if profile and profile != "builtin":
+        if profile != "unconfined":
+            try:
+                profile = Path(profile).read_text()
+            except (OSError, UnicodeDecodeError) as error:
+                raise InvalidArgument(
+                    f"opening seccomp profile ({profile}) failed: {error}"
+                ) from error
+        options.append(f"seccomp={profile}")
+    return tuple(options)
 
 
 def nouns(containers: Containers, images: Images, volumes: Volumes, builds: Builds) -> Nouns:
@@ -253,18 +288,20 @@ def network_options(config: Config) -> NetworkOptions:
     )
 
 
-def system_settings(config: Config, identity: str) -> SystemSettings:
+def system_settings(
+    config: Config, identity: str, *, network_drivers: Sequence[str]
+) -> SystemSettings:
     """Return what `info` tells of the configuration."""
     return SystemSettings(
         id=identity,
         roots=config.roots,
         storage_driver=config.storage_driver,
-        storage_status=(("Backing Filesystem", "extfs"),),
+        storage_status=(("Backing Filesystem", filesystem_of(config.roots.data)),),
         debug=config.debug,
         labels=config.labels,
         log_driver=config.containers.log_driver,
-        log_drivers=("json-file", "none"),
-        network_drivers=("bridge", "host", "null"),
+        log_drivers=sorted(LOG_DRIVERS),
+        network_drivers=network_drivers,
         mirrors=config.registry.mirrors,
         insecure_registries=config.registry.insecure,
         address_pools=config.bridge.address_pools,

@@ -55,6 +55,18 @@ def ipv4_forwarding() -> bool:
         return False
 
 
+def filesystem_of(path: Path) -> str:
+    """Return the type of the file system that holds `path`, as Docker calls it; proc_mounts(5)."""
+    device = path.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        if before.split()[2] == wanted:
+            kind = after.split()[0]
+            return "extfs" if kind in ("ext2", "ext3", "ext4") else kind
+    return "unknown"
+
+
 def _limits(layout: Layout) -> dict[str, bool]:
     cgroupns = Path("/proc/self/ns/cgroup").exists()
     if layout.version == 2:

@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RegistryAccess:
-    """How this daemon speaks to registries."""
+    """How this daemon speaks to registries; `options` are replaced when they are reloaded."""
 
     options: RegistryOptions = field(default_factory=RegistryOptions)
     user_agent: str = "tiffin"
