@@ -67,7 +67,8 @@ def test_restart_and_kill_keep_the_identity(make_daemon: Callable[..., Daemon]) 
 
 def test_a_second_daemon_on_the_same_roots_is_refused(daemon: Daemon) -> None:
     done = daemon.run(
-        sys.executable, "-m", "tiffin.daemon.main", "--data-root", str(daemon.roots.data), "--exec-root", str(daemon.base / "other"),
+        sys.executable, "-m", "tiffin.daemon.main", "--data-root", str(daemon.roots.data),
+        "--exec-root", str(daemon.base / "other"),
         "-H", f"unix://{daemon.base}/other.sock", check=False,
     )  # fmt: skip
     assert done.returncode == 1
@@ -118,3 +119,90 @@ def test_readiness_is_told_and_a_passed_socket_is_used() -> None:
             assert manager.recv(100) == b"STOPPING=1"
     finally:
         daemon.take_away()
+
+
+def test_defaults_of_the_daemon_reach_containers(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon(
+        "--default-ulimit", "nofile=123:456", "--no-new-privileges", "--default-shm-size", "8m",
+        "--init", "--log-driver", "none", "--dns", "192.0.2.53", "--dns-search", "example.org",
+    )  # fmt: skip
+    image = daemon.import_busybox()
+    script = (
+        "ulimit -n; ulimit -Hn; grep NoNewPrivs /proc/self/status; df -k /dev/shm | tail -1;"
+        " cat /proc/1/comm; cat /etc/resolv.conf"
+    )
+    told = daemon.docker("run", "--rm", image, "sh", "-c", script).stdout
+    assert told.startswith("123\n456\n")
+    assert "NoNewPrivs:\t1" in told
+    assert "8192" in told
+    assert "tiffin-init" in told
+    assert "192.0.2.53" in told
+    assert "search example.org" in told
+    kept = daemon.docker("run", "-d", image, "echo", "x").stdout.strip()
+    daemon.docker("wait", kept)
+    assert "configured logging driver does not support reading" in (
+        daemon.docker("logs", kept, check=False).stderr
+    )
+
+
+def test_disk_usage_counts_everything(daemon: Daemon, busybox: str) -> None:
+    daemon.docker("volume", "create", "df-volume")
+    name = daemon.docker("run", "-d", busybox, "sh", "-c", "head -c 1000000 /dev/zero > /f")
+    daemon.docker("wait", name.stdout.strip())
+    told = daemon.docker("system", "df", "--format", "json").stdout
+    lines = {entry["Type"]: entry for entry in map(json.loads, told.splitlines())}
+    assert lines["Images"]["TotalCount"] == "1"
+    assert lines["Containers"]["TotalCount"] == "1"
+    assert lines["Local Volumes"]["TotalCount"] == "1"
+    assert lines["Containers"]["Size"] == "1MB"
+    status, body = daemon.api("GET", "/system/df?type=volume")
+    assert status == 200
+    assert body["Containers"] is None
+    daemon.clean()
+
+
+def test_events_tell_a_containers_life(daemon: Daemon, busybox: str) -> None:
+    since = time.time()
+    daemon.docker("run", "--rm", "--name", "observed", "--label", "tier=test", busybox, "true")
+    told = daemon.docker(
+        "events", "--since", str(since), "--until", str(time.time()),
+        "--filter", "container=observed", "--format", "{{.Action}}",
+    ).stdout.split()  # fmt: skip
+    assert told == ["create", "attach", "start", "die", "destroy"]
+    labelled = daemon.docker(
+        "events", "--since", str(since), "--until", str(time.time()), "--filter", "label=tier=test",
+        "--filter", "event=die", "--format", "{{index .Actor.Attributes \"exitCode\"}}",
+    ).stdout  # fmt: skip
+    assert labelled == "0\n"
+
+
+def test_clients_that_leave_cost_nothing(daemon: Daemon) -> None:
+    directory = Path(f"/proc/{daemon.pid}/fd")
+    before = len(list(directory.iterdir()))
+    listening = [daemon.spawn("events") for _ in range(10)]
+    daemon.wait_until(
+        lambda: (
+            json.loads(daemon.docker("info", "--format", "json").stdout)["NEventsListener"] == 10
+        ),
+        "all listen",
+    )
+    for client in listening:
+        client.kill()
+        client.communicate()
+    daemon.wait_until(lambda: len(list(directory.iterdir())) <= before, "their sockets are closed")
+    assert json.loads(daemon.docker("info", "--format", "json").stdout)["NEventsListener"] == 0
+
+
+def test_an_idle_client_does_not_delay_the_end(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon()
+    follower = daemon.spawn("events")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as idle:
+        idle.connect(daemon.socket)
+        daemon.wait_until(
+            lambda: '"NEventsListener":1' in daemon.docker("info", "--format", "json").stdout,
+            "one listens",
+        )
+        began = time.monotonic()
+        assert daemon.stop() == 0
+        assert time.monotonic() - began < 2
+    follower.communicate(timeout=10)
