@@ -1,13 +1,10 @@
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from shim_rig import Rig, make_rootfs
+from tests.root.shim.shim_rig import Rig, make_rootfs
 
 from tiffin.engine.roots import Roots
 

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from shim_rig import Rig
+from tests.root.shim.shim_rig import Rig
 
 from tiffin.engine.roots import Roots
 from tiffin.engine.tasks.contract import Attachment

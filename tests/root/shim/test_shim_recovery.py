@@ -9,10 +9,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
-from shim_rig import Client, Rig, exec_request, is_kept, is_running, parent_of, tasks_of, wait_for
+from tests.root.shim.shim_rig import (
+    Client,
+    Rig,
+    exec_request,
+    is_kept,
+    is_running,
+    parent_of,
+    tasks_of,
+    wait_for,
+)
 
 from tiffin.engine.tasks.contract import Exit, LogTarget, TaskRequest
 from tiffin.engine.tasks.handle import Handle
@@ -23,6 +33,10 @@ from tiffin.spec.ids import ContainerId
 pytestmark = pytest.mark.root
 
 ECHO = ("sh", "-c", "while read a; do echo got $a; [ $a = end ] && exit 6; done")
+
+
+def _has_ended(pid: int) -> bool:
+    return not is_running(pid)
 
 
 @dataclass
@@ -50,7 +64,8 @@ def daemon(
         "start": start,
     }
     process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("shim_daemon.py")), json.dumps(choices)],
+        [sys.executable, "-m", "tests.root.shim.shim_daemon", json.dumps(choices)],
+        cwd=Path(__file__).parents[3],
         pass_fds=[attachment.fd],
         stdout=subprocess.PIPE,
         text=True,
@@ -175,7 +190,7 @@ async def test_a_spawner_that_is_killed_is_replaced(rig: Rig) -> None:
             handle = await rig.run(tasks, "sleep", "1000")
             spawner = tasks.spawner_pid
             os.kill(spawner, signal.SIGKILL)
-            await wait_for(lambda pid=spawner: not is_running(pid))
+            await wait_for(partial(_has_ended, spawner))
             execution = await handle.exec(exec_request("1", "true"))
             assert await execution.wait() == 0
             await handle.delete()

@@ -3,10 +3,11 @@
 import asyncio
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
-from shim_rig import Rig, exec_request, is_kept, is_running, tasks_of, wait_for
+from tests.root.shim.shim_rig import Rig, exec_request, is_kept, is_running, tasks_of, wait_for
 
 from tiffin.engine.tasks.contract import Exit
 from tiffin.engine.tasks.handle import Handle
@@ -183,7 +184,7 @@ async def test_memory_of_further_containers(rig: Rig) -> None:
         async def grow(count: int) -> int:
             handles.extend([await rig.run(tasks, "sleep", "1000") for _ in range(count)])
             for handle in handles:
-                await wait_for(lambda pid=handle.pid: is_kept(pid))
+                await wait_for(partial(is_kept, handle.pid))
             return sum(proportional_kib(pid) for pid in rig.processes())
 
         few = await grow(4)

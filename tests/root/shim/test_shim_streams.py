@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from shim_rig import Rig, exec_request, is_kept, tasks_of, wait_for
+from tests.root.shim.shim_rig import Rig, exec_request, is_kept, tasks_of, wait_for
 
 pytestmark = pytest.mark.root
 

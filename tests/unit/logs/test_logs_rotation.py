@@ -24,7 +24,7 @@ def numbers(records: Iterator[LogRecord]) -> list[int]:
 
 def taken(follower: Iterator[LogRecord | None]) -> list[int]:
     """What is there until the follower says that there is nothing now."""
-    found = []
+    found: list[int] = []
     for record in follower:
         if record is None:
             return found

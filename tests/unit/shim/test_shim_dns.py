@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from shim_loop import running
+from tests.unit.shim.shim_loop import running
 
 from tiffin.shim import dns as shim_dns
 from tiffin.shim.dns import Resolver
+from tiffin.shim.loop import Loop
 
 Answerer = Callable[[bytes], bytes | None]
 
@@ -98,7 +99,7 @@ def resolver(names: Path, upstreams: tuple[str, ...]) -> Iterator[Clients]:
     tcp = socket.create_server(("127.0.0.1", 0))
     clients = Clients(udp.getsockname()[1], tcp.getsockname()[1])
 
-    def set_up(loop: shim_dns.Loop) -> Callable[[], None]:
+    def set_up(loop: Loop) -> Callable[[], None]:
         made = Resolver(loop, udp.detach(), tcp.detach(), str(names), upstreams)
         return made.close
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from shim_loop import running
+from tests.unit.shim.shim_loop import running
 
 from tiffin.shim.forward import open_forward
 from tiffin.shim.loop import Loop
