@@ -15,6 +15,7 @@ A `Root` is not thread-safe.
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,11 +35,16 @@ RETRIES = 128
 DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
+_NOT_CLEAN = re.compile(r"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
+
+
 def clean(path: str) -> str:
     """Return `path` without leading slash, empty parts, `.` and `..`; "" is the root.
 
     `..` at the root stays at the root. NUL is refused with EINVAL.
     """
+    if _NOT_CLEAN.search(path) is None:
+        return path
     if "\0" in path:
         raise OSError(errno.EINVAL, "path holds a NUL byte", path)
     parts: list[str] = []
@@ -67,6 +73,8 @@ class Root:
     def __init__(self, fd: int) -> None:
         self.fd = fd
         self._directories: dict[str, int] = {}
+        self._latest = ("", fd)
+        self._held = -1
 
     @classmethod
     def at(cls, path: str | Path) -> Self:
@@ -90,13 +98,15 @@ class Root:
     def close(self) -> None:
         """Close the root and all cached directories."""
         self.flush()
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        for fd in (self.fd, self._held):
+            if fd >= 0:
+                os.close(fd)
+        self.fd = self._held = -1
 
     def flush(self) -> None:
         """Forget the cached directories."""
         directories, self._directories = self._directories, {}
+        self._latest = ("", self.fd)
         for fd in directories.values():
             os.close(fd)
 
@@ -108,6 +118,8 @@ class Root:
         `path` is clean. The descriptor is borrowed: it is good until the second next call of any
         method here.
         """
+        if path == self._latest[0]:
+            return self._latest[1]
         if not path:
             return self.fd
         fd = self._directories.pop(path, -1)
@@ -116,6 +128,7 @@ class Root:
             if len(self._directories) >= CACHED_DIRECTORIES:
                 os.close(self._directories.pop(next(iter(self._directories))))
         self._directories[path] = fd
+        self._latest = path, fd
         return fd
 
     def locate(self, path: str) -> tuple[int, str]:
@@ -254,6 +267,21 @@ class Root:
         parent, name = self.locate(path)
         remove_at(parent, name)
         self.flush()
+
+    def make_way(self, path: str) -> tuple[int, str]:
+        """Remove whatever is at `path` and return its parent and name as `locate` does; OSError.
+
+        The parent is the directory that it was in, even if the way to it led through what was
+        removed; it is borrowed until the next call of this method.
+        """
+        parent, name = self.locate(path)
+        held = os.dup(parent)
+        if self._held >= 0:
+            os.close(self._held)
+        self._held = held
+        remove_at(held, name)
+        self.flush()
+        return held, name
 
 
 def chmod_at(parent: int, name: str, mode: int) -> None:

@@ -24,7 +24,7 @@ from tiffin.fs.tar import Entry, EntryKind, TarReader
 from tiffin.layers import whiteouts
 from tiffin.layers.compression import Source, decompressor
 from tiffin.layers.extract import Extractor, blame
-from tiffin.layers.merged import MergedTree
+from tiffin.layers.merged import MergedTree, hides_below
 from tiffin.layers.readahead import ReadAhead
 from tiffin.spec.digest import DiffId
 from tiffin.spec.mount import Mount
@@ -158,7 +158,11 @@ class _Plain(_Target):
         return self.root.resolve(path)
 
     def extract(self, path: str, entry: Entry, reader: TarReader) -> None:
-        self.extractor.extract(path, entry, reader)
+        if entry.kind is EntryKind.HARD_LINK:
+            parent, _, base = clean(entry.link).rpartition("/")
+            self.extractor.link(path, _join(self.root.resolve(parent), base))
+        else:
+            self.extractor.extract(path, entry, reader)
         while path and path not in self._brought:
             self._brought.add(path)
             path = path.rpartition("/")[0]
@@ -194,13 +198,19 @@ class _Overlay(_Target):
         targets of links. Whiteouts of the same layer do apply to them."""
 
     def parent(self, path: str) -> str:
-        if path in self._elsewhere:
-            path = self._elsewhere[path]
+        path = self._elsewhere.get(path, path)
         try:
             self.root.directory(path)
-            return path
         except (FileNotFoundError, NotADirectoryError):
-            pass
+            return self._make_parent(path)
+        if self._copies:
+            # Only by its real path can it be told that a copy has become the layer's own.
+            resolved = self.root.resolve(path)
+            self._elsewhere[path] = resolved
+            return resolved
+        return path
+
+    def _make_parent(self, path: str) -> str:
         resolved = self._merged.resolve(path)
         self._make(resolved)
         if resolved != path:
@@ -276,7 +286,8 @@ class _Overlay(_Target):
         return resolved if found is not None and stat.S_ISDIR(found[1].st_mode) else None
 
     def whiteout(self, path: str) -> None:
-        if self._lowers.find(path) is None:
+        # overlayfs lists whiteouts that have nothing to white out.
+        if hides_below(self.root, path) or self._lowers.find(path) is None:
             return
         self._make(path.rpartition("/")[0])
         self._drop_copies(path)
@@ -295,7 +306,7 @@ class _Overlay(_Target):
             for layer in self._below:
                 for name in layer.listdir(""):
                     self.whiteout(name)
-        elif self._lowers.find(path) is not None:
+        elif not hides_below(self.root, path) and self._lowers.find(path) is not None:
             self._make(path)
             self._drop_copies(f"{path}/")
             self._mark_opaque(path)
@@ -309,7 +320,20 @@ class _Overlay(_Target):
                 self.root.remove(each)
 
     def _mark_opaque(self, path: str) -> None:
+        self._remove_whiteouts(path)
         os.setxattr(xattrs.at(*self.root.locate(path)), xattrs.OPAQUE, b"y", follow_symlinks=False)
+
+    def _remove_whiteouts(self, path: str) -> None:
+        """Remove the whiteouts below `path`, where they would white out nothing any more."""
+        pending = [path]
+        while pending:
+            directory = pending.pop()
+            for name in self.root.listdir(directory):
+                status = self.root.stat(child := _join(directory, name))
+                if whiteouts.is_whiteout(status):
+                    self.root.unlink(child)
+                elif stat.S_ISDIR(status.st_mode):
+                    pending.append(child)
 
     def _clear_whiteout(self, path: str) -> bool:
         """Remove a whiteout at `path` and tell whether there was one."""

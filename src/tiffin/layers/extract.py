@@ -64,7 +64,7 @@ class Extractor:
             self.root.link(target, path)
         except FileExistsError:
             self.root.stat(target)  # keep what is there if the target is missing
-            self.clear(path)
+            self.root.make_way(path)
             self.root.link(target, path)
 
     def remember_time(self, path: str, mtime_ns: int) -> None:
@@ -82,17 +82,12 @@ class Extractor:
                 continue  # a later entry took its place
         self._times.clear()
 
-    def clear(self, path: str) -> None:
-        """Remove what is at `path`; OSError if there is nothing."""
-        self.root.remove(path)
-
     def _file(self, path: str, entry: Entry, reader: TarReader) -> None:
         parent, name = self.root.locate(path)
         try:
             fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
         except FileExistsError:
-            self.clear(path)
-            parent, name = self.root.locate(path)
+            parent, name = self.root.make_way(path)
             fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
         try:
             reader.copy_to(fd)
@@ -102,9 +97,7 @@ class Extractor:
             os.close(fd)
 
     def _directory(self, path: str, entry: Entry) -> None:
-        if path:
-            self._make_directory(path)
-        parent, name = self.root.locate(path)
+        parent, name = self._make_directory(path) if path else (self.root.fd, ".")
         fd = os.open(name, _DIRECTORY, dir_fd=parent)
         try:
             self._attributes(fd, entry)
@@ -112,24 +105,23 @@ class Extractor:
             os.close(fd)
         self._times[path] = entry.mtime_ns
 
-    def _make_directory(self, path: str) -> None:
+    def _make_directory(self, path: str) -> tuple[int, str]:
         parent, name = self.root.locate(path)
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
             existing = os.stat(name, dir_fd=parent, follow_symlinks=False)
             if not stat.S_ISDIR(existing.st_mode):
-                self.clear(path)
-                parent, name = self.root.locate(path)
+                parent, name = self.root.make_way(path)
                 os.mkdir(name, 0o700, dir_fd=parent)
+        return parent, name
 
     def _symlink(self, path: str, entry: Entry) -> None:
         parent, name = self.root.locate(path)
         try:
             os.symlink(entry.link, name, dir_fd=parent)
         except FileExistsError:
-            self.clear(path)
-            parent, name = self.root.locate(path)
+            parent, name = self.root.make_way(path)
             os.symlink(entry.link, name, dir_fd=parent)
         uid, gid = self._ids(entry)
         os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
@@ -148,8 +140,7 @@ class Extractor:
         try:
             os.mknod(name, kind | 0o600, device, dir_fd=parent)
         except FileExistsError:
-            self.clear(path)
-            parent, name = self.root.locate(path)
+            parent, name = self.root.make_way(path)
             os.mknod(name, kind | 0o600, device, dir_fd=parent)
         uid, gid = self._ids(entry)
         os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)

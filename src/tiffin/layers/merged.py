@@ -56,6 +56,25 @@ class MergedTree:
         return clean(resolved)
 
 
+def hides_below(layer: Root, path: str) -> bool:
+    """Tell whether directories above the clean `path` hide what layers below `layer` have there."""
+    at = path.find("/")
+    while at >= 0:
+        try:
+            status = layer.stat(path[:at])
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        if not stat.S_ISDIR(status.st_mode) or is_opaque_at(layer, path[:at]):
+            return True
+        at = path.find("/", at + 1)
+    return False
+
+
+def is_opaque_at(layer: Root, path: str) -> bool:
+    """Tell whether the directory `path` of a layer is marked opaque."""
+    return xattrs.is_opaque(xattrs.at(*layer.locate(path)))
+
+
 def _probe(layer: Root, path: str) -> tuple[os.stat_result | None, bool]:
     """Return what `layer` has at `path`, and whether it hides what lower layers have there."""
     at = 0
@@ -73,5 +92,5 @@ def _probe(layer: Root, path: str) -> tuple[os.stat_result | None, bool]:
             return status, True
         if not stat.S_ISDIR(status.st_mode):
             return None, True
-        hides = hides or xattrs.is_opaque(xattrs.at(*layer.locate(prefix)))
+        hides = hides or is_opaque_at(layer, prefix)
         at += 1
