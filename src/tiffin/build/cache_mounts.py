@@ -23,7 +23,7 @@ RETRY_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class CacheMounts:
-    """All of them, below one directory: `<digest of id and origin>-<number>/{lock,data}`."""
+    """All of them, below one directory: `<digest of id and origin>-<number>/{data,lock,making}`."""
 
     root: Path
 
@@ -66,7 +66,7 @@ class CacheMounts:
         if data.exists():
             return data
         directory.mkdir(mode=0o700, exist_ok=True)
-        with locked(directory / "lock"):
+        with locked(directory / "making"):
             if data.exists():
                 return data
             remove_tree(directory / "new")

@@ -215,6 +215,8 @@ def make_rig(path: Path) -> Rig:
     def is_present(layer: Layer) -> bool:
         return has_blob(content, layer.diff_id) and store.unpacker.has(Digest(layer.chain_id))
 
-    cache = BuildCache(path / "build", is_present)
-    store.add_roots(lambda: [n for item in cache.layers() for n in (item.diff_id, item.chain_id)])
-    return Rig(path, store, cache)
+    rig = Rig(path, store, BuildCache(path / "build", is_present))
+    store.add_roots(
+        lambda: [n for each in rig.cache.layers() for n in (each.diff_id, each.chain_id)]
+    )
+    return rig

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,12 @@ def _mounts() -> list[str]:
     return Path("/proc/self/mountinfo").read_text().splitlines()
 
 
-def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+def _descriptors() -> dict[str, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+    return found
 
 
 @pytest.fixture
@@ -25,5 +30,6 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     assert made.leftovers() == []
     assert [line for line in _mounts() if str(tmp_path) in line] == []
     assert len(_mounts()) == len(mounts)
-    assert _descriptors() <= descriptors
+    now = _descriptors().items()
+    assert [each for each in now - descriptors.items() if each[1].startswith(str(tmp_path))] == []
     made.cache.close()

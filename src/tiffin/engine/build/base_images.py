@@ -1,15 +1,15 @@
 """Base images: those that are here, and pulls of those that are not."""
 
 import asyncio
-import concurrent.futures
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tiffin.build.cancellation import CancellationToken
+from tiffin.engine.build.bridge import run_in_loop
 from tiffin.engine.images.context import Progress
 from tiffin.engine.images.pull import PullRequest, check_platform
-from tiffin.errors import Cancelled, FailedPrecondition, NotFound
+from tiffin.errors import FailedPrecondition, NotFound
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease
 from tiffin.images.store import ImageStore, names_of
@@ -23,7 +23,7 @@ from tiffin.wire.jsonmessage import JsonMessage
 class Pulls(Protocol):
     """What the builder needs of pulling."""
 
-    async def pull(self, request: PullRequest, emit: Progress) -> Image:
+    def pull(self, request: PullRequest, emit: Progress) -> Coroutine[Any, Any, Image]:
         """Pull one image and name it; NotFound, RegistryError."""
 
 
@@ -67,19 +67,9 @@ class BaseImages:
         def emit(message: JsonMessage) -> None:
             self.emit(message.to_json())
 
-        future = asyncio.run_coroutine_threadsafe(self.pulls.pull(request, emit), self.loop)
-        forget = self.cancellation.subscribe(lambda: _cancel(future))
         try:
-            return future.result()
-        except concurrent.futures.CancelledError as error:
-            raise Cancelled("build cancelled") from error
+            return run_in_loop(self.loop, lambda: self.pulls.pull(request, emit), self.cancellation)
         except RegistryError as error:
             if name in error.message:
                 raise
             raise FailedPrecondition(f"failed to resolve base image {name}: {error}") from error
-        finally:
-            forget()
-
-
-def _cancel(future: "concurrent.futures.Future[Image]") -> None:
-    future.cancel()

@@ -10,7 +10,9 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from tiffin.build.executor import Cancellation
 from tiffin.build.fetch import Fetched
+from tiffin.engine.build.bridge import run_in_loop
 from tiffin.errors import InvalidArgument, Unavailable
 
 CONNECT_TIMEOUT_S = 30
@@ -24,10 +26,11 @@ class HttpFetcher:
     """Fetches in the event loop on behalf of a thread; proxies come from the environment."""
 
     loop: asyncio.AbstractEventLoop
+    cancellation: Cancellation
 
     def fetch(self, url: str, directory: Path) -> Fetched:
         """Download into a file below `directory`; Unavailable or InvalidArgument."""
-        return asyncio.run_coroutine_threadsafe(_fetch(url, directory), self.loop).result()
+        return run_in_loop(self.loop, lambda: _fetch(url, directory), self.cancellation)
 
 
 async def _fetch(url: str, directory: Path) -> Fetched:

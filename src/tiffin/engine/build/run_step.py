@@ -1,7 +1,6 @@
 """RUN's processes: a bundle, the network and a task, like a container's, without being one."""
 
 import asyncio
-import concurrent.futures
 import contextlib
 import json
 import logging
@@ -16,6 +15,7 @@ from tiffin.api.types.containers import Config
 from tiffin.api.types.host_config import HostConfig
 from tiffin.api.types.resources import Ulimit
 from tiffin.build.executor import Cancellation, Output, RunRequest
+from tiffin.engine.build.bridge import run_in_loop
 from tiffin.engine.bundle.build import BundleRequest, build_bundle
 from tiffin.engine.bundle.mount_point import MountKind, MountPoint
 from tiffin.engine.bundle.mounts import EtcFiles, ResolvedMount
@@ -34,7 +34,7 @@ from tiffin.engine.tasks.contract import (
     TaskRequest,
     TaskService,
 )
-from tiffin.errors import Cancelled, Conflict, FailedPrecondition
+from tiffin.errors import Conflict, FailedPrecondition
 from tiffin.fs import atomic
 from tiffin.fs.rooted import Root, remove_tree
 from tiffin.linux.mounts import detached
@@ -85,27 +85,10 @@ class TaskExecutor:
 
     def run(self, request: RunRequest, output: Output, cancelled: Cancellation) -> int:
         """Run one process to its end, from a thread that is not the loop's."""
-        future = asyncio.run_coroutine_threadsafe(self._run(request, output), self.loop)
-        unsubscribe = cancelled.subscribe(lambda: _cancel(future))
         try:
-            return future.result()
-        except (asyncio.CancelledError, concurrent.futures.CancelledError) as error:
-            raise Cancelled("build cancelled") from error
+            return run_in_loop(self.loop, lambda: self._run_to_end(request, output), cancelled)
         except OSError as error:
             raise FailedPrecondition(f"failed to run the step: {error}") from error
-        finally:
-            unsubscribe()
-
-    async def _run(self, request: RunRequest, output: Output) -> int:
-        done = asyncio.Event()
-        task = asyncio.create_task(self._run_to_end(request, output))
-        task.add_done_callback(lambda _task: done.set())
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.cancel()
-            await done.wait()  # whoever cancels must find nothing left
-            raise
 
     async def _run_to_end(self, request: RunRequest, output: Output) -> int:
         identifier = ContainerId(request.id)
@@ -182,10 +165,6 @@ class TaskExecutor:
         if not container.alive:
             raise Conflict(f"cannot join network of a non running container: {container.id}")
         return {"network": f"/proc/{container.instance.pid}/ns/net"}
-
-
-def _cancel(future: "concurrent.futures.Future[int]") -> None:
-    future.cancel()
 
 
 def _networks(request: RunRequest) -> ContainerNetworks:

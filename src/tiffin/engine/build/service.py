@@ -136,7 +136,7 @@ class Builds:
         )
         executor = TaskExecutor(loop, self._roots, self._tasks, self._networks, self._containers,
                                 self._steps)  # fmt: skip
-        return BuildRun(request, self._store, self._cache, images, executor, HttpFetcher(loop),
+        return BuildRun(request, self._store, self._cache, images, executor, HttpFetcher(loop, token),
                         token, emit)  # fmt: skip
 
     def _register(self, identity: str) -> CancellationToken:
