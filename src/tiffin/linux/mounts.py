@@ -143,6 +143,8 @@ def _bind(source: str, *, recursive: bool) -> int:
 
 
 def _filesystem(item: Mount, options: MountOptions) -> int:
+    if item.fstype == "overlay" and not can_append_layers():
+        return _classic_overlay(options)
     with ExitStack() as scope:
         context = fsopen(item.fstype)
         scope.callback(os.close, context)
@@ -153,8 +155,6 @@ def _filesystem(item: Mount, options: MountOptions) -> int:
                 _configure(context, item.fstype, key, value, scope)
             fsconfig(context, FSCONFIG_CMD_CREATE)
         except OSError as error:
-            if _is_old_overlay(item, error):
-                return _classic_overlay(options)
             raise _located(error, item) from None
         return fsmount(context)
 
@@ -184,9 +184,13 @@ def _plain(directory: str, scope: ExitStack) -> str:
     return _numbered(directory, scope)
 
 
-def _is_old_overlay(item: Mount, error: OSError) -> bool:
-    # Before Linux 6.7, `lowerdir+` is unknown and a parameter cannot hold many layers.
-    return item.fstype == "overlay" and "lowerdir+" in str(error) and "nknown" in str(error)
+def can_append_layers() -> bool:
+    """Tell whether overlayfs takes layers one by one (`lowerdir+`, Linux 6.8).
+
+    Before, they must all fit into one parameter of 255 bytes, or into the page of mount(2).
+    """
+    release = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return release is not None and (int(release[1]), int(release[2])) >= (6, 8)
 
 
 def _classic_overlay(options: MountOptions) -> int:

@@ -37,6 +37,10 @@ def execute_in(
     container: Container, process: ProcessConfig, stdio: Stdio, warn: Callable[[str], None]
 ) -> Process:
     """Execute `process` in the container; FailedPrecondition with runc's wording."""
+    if container.group.is_frozen():
+        raise FailedPrecondition(
+            "OCI runtime exec failed: cannot exec in a paused container: unknown"
+        )
     with ExitStack() as undo:
         # The child stands in the container's PID namespace from its first instruction on; until it
         # executes the program, nobody in there may trace it (CVE-2016-9962).

@@ -182,6 +182,8 @@ def _enter(container_id: str, config: Config, prepared: Prepared) -> Sequence[Op
     ]
     if config.has_new("user"):
         steps.append(BecomeRoot())
+    if config.has_new("time"):
+        steps.append(Unshare(("time",)))  # entered by the exec that follows
     if config.has_new("network"):
         steps.append(RaiseLoopback())
     if config.hostname and config.has_new("uts"):

@@ -3,7 +3,7 @@
 Rules apply in order, later ones over earlier ones.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 ALL = -1
@@ -30,7 +30,15 @@ class DeviceRule:
 
 def parse(rules: list[dict[str, Any]]) -> tuple[DeviceRule, ...]:
     """Parse the member; ValueError names the rule."""
-    return tuple(_rule(rule) for rule in rules)
+    parsed: list[DeviceRule] = []
+    for item in rules:
+        rule = _rule(item)
+        if rule.kind == "a" and not is_wildcard(rule):
+            # For the kernel, "a" is about everything, whatever the numbers.
+            parsed += [replace(rule, kind="b"), replace(rule, kind="c")]
+        else:
+            parsed.append(rule)
+    return tuple(parsed)
 
 
 def _rule(rule: dict[str, Any]) -> DeviceRule:

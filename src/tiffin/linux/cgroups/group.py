@@ -4,6 +4,7 @@
 written is planned first as `Setting`s (`v1.plan`, `v2.plan`), which tests and `--explain` read.
 """
 
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -63,6 +64,9 @@ class Group(Protocol):
 
     def kill(self) -> None:
         """Send SIGKILL to every process, those that are being forked included."""
+
+    def is_frozen(self) -> bool:
+        """Tell whether whoever joined would be stopped at once."""
 
     def freeze(self) -> None:
         """Stop every process and wait until they stand; OSError(EBUSY) if they don't."""
@@ -148,6 +152,12 @@ def write(path: str, value: str) -> None:
         raise OSError(error.errno, error.strerror, path) from None
     finally:
         os.close(fd)
+
+
+def refuse_inhabited(directory: str) -> None:
+    """Raise OSError(EBUSY) if a running container has the group, lest it be taken for a remnant."""
+    if processes(directory):
+        raise OSError(errno.EBUSY, "the control group has processes already", directory)
 
 
 def descendants(directory: str) -> Iterator[str]:

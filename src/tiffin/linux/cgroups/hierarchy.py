@@ -29,14 +29,15 @@ class Layout:
 
 
 def parse_mountinfo(text: str) -> Layout:
-    """Read `/proc/self/mountinfo` (man 5 proc); only whole hierarchies (root `/`) count."""
+    """Read `/proc/self/mountinfo` (man 5 proc).
+
+    Whole hierarchies (root `/`) go before parts of one, which is what a container is given.
+    """
     v1: dict[str, str] = {}
     unified = ""
-    for line in text.splitlines():
+    for line in sorted(text.splitlines(), key=_is_part):
         before, _, after = line.partition(" - ")
         fields, (fstype, *rest) = before.split(), after.split()
-        if fields[3] != "/" and not fields[3].startswith("/../"):
-            continue
         place = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), fields[4])
         if fstype == "cgroup2":
             unified = unified or place
@@ -45,6 +46,10 @@ def parse_mountinfo(text: str) -> Layout:
                 if word in CONTROLLERS or word.startswith("name="):
                     v1.setdefault(word, place)
     return Layout(v1, unified)
+
+
+def _is_part(line: str) -> bool:
+    return line.split()[3] != "/"
 
 
 def detect() -> Layout:

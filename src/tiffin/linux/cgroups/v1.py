@@ -20,6 +20,7 @@ from tiffin.linux.cgroups.group import (
     make_directory,
     processes,
     read,
+    refuse_inhabited,
     remove_parents,
     remove_tree,
     signal_all,
@@ -143,6 +144,7 @@ class GroupV1:
     def create(self, resources: Resources, warn: Warn) -> None:
         """See `Group.create`."""
         settings = plan(resources)
+        refuse_inhabited(self._directory("freezer"))
         with ExitStack() as undo:
             undo.callback(self.remove)
             for controller in self._places(settings).values():
@@ -190,6 +192,11 @@ class GroupV1:
             self.signal(signal.SIGKILL)
         finally:
             self.thaw()
+
+    def is_frozen(self) -> bool:
+        """See `Group.is_frozen`."""
+        state = stats.text(f"{self._directory('freezer')}/freezer.state")
+        return state in ("FROZEN", "FREEZING")
 
     def freeze(self) -> None:
         """See `Group.freeze`."""

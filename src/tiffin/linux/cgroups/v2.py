@@ -14,6 +14,7 @@ from tiffin.linux.cgroups.group import (
     Warn,
     make_directory,
     processes,
+    refuse_inhabited,
     remove_parents,
     remove_tree,
     signal_all,
@@ -134,6 +135,7 @@ class GroupV2:
 
     def create(self, resources: Resources, warn: Warn) -> None:
         """See `Group.create`."""
+        refuse_inhabited(self._place)
         with ExitStack() as undo:
             undo.callback(self.remove)
             make_directory(self._root, self.path)
@@ -186,6 +188,10 @@ class GroupV2:
             self.signal(signal.SIGKILL)
         finally:
             self.thaw()
+
+    def is_frozen(self) -> bool:
+        """See `Group.is_frozen`."""
+        return stats.text(f"{self._place}/cgroup.freeze") == "1"
 
     def freeze(self) -> None:
         """See `Group.freeze`."""
