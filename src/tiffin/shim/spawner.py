@@ -3,8 +3,7 @@
 It runs from a sealed copy of the interpreter (`sealed.py`), has loaded what a shim needs, and holds
 no state: each request comes with the one descriptor that becomes the shim's channel, and is passed
 on to a shim that was forked beforehand. It ends when the daemon's end of its socket closes; shims
-go on. Nothing else may run in it: between fork and
-exec, a single thread is what makes Python safe.
+go on. Nothing else may run in it: between fork and exec, a single thread is what makes Python safe.
 """
 
 import gc
@@ -20,12 +19,18 @@ from tiffin.runtime.runtime import Runtime
 from tiffin.shim import keeper, protocol
 
 
+_ALL_DESCRIPTORS = 1 << 20
+
+
 def main(fd: int, runtime: str, cache: str) -> None:
     """Serve the daemon on the seqpacket socket `fd` until it closes its end.
 
     `runtime` is `module:Class`, made with the directory `cache` for what is worth keeping.
     """
     keeper.name_process("tiffin-spawner")
+    # What the daemon inherited itself would be kept open as long as any container runs.
+    os.closerange(3, fd)
+    os.closerange(fd + 1, _ALL_DESCRIPTORS)
     os.setsid()
     os.chdir("/")
     os.umask(0o022)

@@ -8,6 +8,7 @@ A running task that nobody is attached to is handed over to the shim's keeper (`
 has used next to no memory yet; it becomes a supervisor when something happens.
 """
 
+import gc
 import os
 import signal
 import socket
@@ -51,6 +52,7 @@ EXEC_DRAIN_S = 2.0
 SETTLE_S = 0.25
 """How long a task must have been quiet to be handed over."""
 
+COLLECT_EVERY = 32
 MAX_FAULTS = 50
 """More of them than that are not written down."""
 
@@ -90,6 +92,7 @@ class Supervisor:
         self._adopt_task: Callable[[], Task] | None = None
         self._error = ""
         self._faults = 0
+        self._discards = 0
         self._exit: ExitRecord | None = None
         self._task: Task | None = None
         self._main: Supervised | None = None
@@ -304,8 +307,16 @@ class Supervisor:
         self._clients.append(client)
         return client
 
+    def _discarded(self) -> None:
+        # The collector is off, so that it does not touch shared pages: what was there before the
+        # fork is frozen, and the few cycles that come with each client and exec are collected here.
+        self._discards += 1
+        if self._discards % COLLECT_EVERY == 0:
+            gc.collect()
+
     def _on_client_closed(self, client: Client) -> None:
         self._clients.remove(client)
+        self._discarded()
         self._check_done()
 
     def _attach(self, request: protocol.Attach, fds: list[int]) -> Reply:
@@ -345,6 +356,7 @@ class Supervisor:
 
     def _on_exec_ended(self, exec_id: str, code: int) -> None:
         self._executions.pop(exec_id, None)
+        self._discarded()
         self._broadcast(protocol.ExecExited(exec_id, code))
         self._check_done()
 
