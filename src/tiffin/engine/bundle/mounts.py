@@ -154,5 +154,5 @@ def rootfs_propagation(resolved: Sequence[ResolvedMount]) -> str:
     """
     found = {item.point.propagation for item in resolved}
     if found & {"shared", "rshared"}:
-        return "rshared"
-    return "rslave" if found & {"slave", "rslave"} else ""
+        return "shared"
+    return "slave" if found & {"slave", "rslave"} else ""
