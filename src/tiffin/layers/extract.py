@@ -58,7 +58,8 @@ class Extractor:
     def link(self, path: str, target: str) -> None:
         """Make `path` a hard link to the clean path `target`; OSError."""
         if path == target:
-            self.root.stat(target)
+            if stat.S_ISDIR(self.root.stat(target).st_mode):
+                raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), target)
             return
         try:
             self.root.link(target, path)

@@ -181,7 +181,7 @@ items: st.SearchStrategy[Item] = st.one_of(
 
 
 @settings(
-    deadline=None, max_examples=60,
+    deadline=None, max_examples=60, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(st.lists(st.lists(items, max_size=7), min_size=1, max_size=3))
