@@ -18,7 +18,6 @@ from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.runtime.runtime import Runtime
 from tiffin.shim import keeper, protocol
 
-
 _ALL_DESCRIPTORS = 1 << 20
 
 
