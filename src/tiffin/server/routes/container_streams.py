@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Coroutine
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from tiffin.api.types.containers import WaitResponse
 from tiffin.engine.containers.attach import AttachOptions, check_attachable
@@ -176,7 +176,7 @@ async def _bridge(
         loop = asyncio.get_running_loop()
         try:
             async for message in websocket:
-                if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                if message.type in (web.WSMsgType.TEXT, web.WSMsgType.BINARY):
                     data = message.data
                     await loop.sock_sendall(ours, data.encode() if isinstance(data, str) else data)
             with contextlib.suppress(OSError):
