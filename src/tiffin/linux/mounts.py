@@ -7,7 +7,6 @@ a mount is visible with the wrong flags, and no path is looked up twice.
 
 import os
 import re
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -195,6 +194,8 @@ def can_append_layers() -> bool:
 
 def _classic_overlay(options: MountOptions) -> int:
     """Mount by mount(2) at a temporary place, and take it from there as a detached copy."""
+    import tempfile  # half a megabyte of modules, for old kernels only
+
     with ExitStack() as scope:
         words = []
         for key, value in options.parameters:

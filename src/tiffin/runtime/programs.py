@@ -1,10 +1,11 @@
 """Seccomp programs by profile, compiled once.
 
-A program is kept in a directory under the digest of its profile, so that a fresh process need not
-compile the profile that every container uses.
+A program is kept in a file together with its profile, so that a fresh process need not compile the
+profile that every container uses. Files are named by a checksum and compared in full: that needs no
+cryptography, whose library would be the largest thing in a shim.
 """
 
-import hashlib
+import binascii
 import json
 import os
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 from tiffin.errors import InvalidArgument
 from tiffin.runtime.config import JsonObject
 
-_FORMAT = b"1\n"  # part of the key: changes when the compiler's output does
+_FORMAT = 1
+"""Changes when the compiler's output does."""
 
 
 class Programs:
@@ -20,28 +22,28 @@ class Programs:
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
-        self._known: dict[str, bytes] = {}
+        self._known: dict[bytes, bytes] = {}
 
     def program(self, profile: JsonObject | None) -> bytes:
         """Return the filter of an OCI `linux.seccomp` object; b"" for none. InvalidArgument."""
         if not profile:
             return b""
-        text = json.dumps(profile, sort_keys=True, separators=(",", ":")).encode()
-        machine = os.uname().machine.encode()
-        key = hashlib.sha256(_FORMAT + machine + text).hexdigest()
+        made_for = [_FORMAT, os.uname().machine, profile]
+        key = json.dumps(made_for, sort_keys=True, separators=(",", ":")).encode() + b"\n"
         if key not in self._known:
             self._known[key] = self._load(key) or self._compile(key, profile)
         return self._known[key]
 
-    def _load(self, key: str) -> bytes:
+    def _load(self, key: bytes) -> bytes:
         if self._directory is None:
             return b""
         try:
-            return (self._directory / f"{key}.bpf").read_bytes()
+            kept = _file(self._directory, key).read_bytes()
         except FileNotFoundError:
             return b""
+        return kept[len(key) :] if kept.startswith(key) else b""
 
-    def _compile(self, key: str, profile: JsonObject) -> bytes:
+    def _compile(self, key: bytes, profile: JsonObject) -> bytes:
         from tiffin.linux import seccomp  # tables of some size, needed once per profile
 
         try:
@@ -50,7 +52,12 @@ class Programs:
             raise InvalidArgument(f"linux.seccomp: {error}") from None
         if self._directory is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
-            fresh = self._directory / f".{key}.{os.getpid()}"
-            fresh.write_bytes(program)
-            fresh.rename(self._directory / f"{key}.bpf")
+            file = _file(self._directory, key)
+            fresh = file.with_name(f".{file.name}.{os.getpid()}")
+            fresh.write_bytes(key + program)
+            fresh.rename(file)
         return program
+
+
+def _file(directory: Path, key: bytes) -> Path:
+    return directory / f"{binascii.crc32(key):08x}.bpf"
