@@ -66,9 +66,10 @@ def _serve(config, values) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
     with pid_file(config.pidfile), only_instance(config.roots), listening(config) as listeners:
         import asyncio
 
-        from tiffin.daemon.lean import defer_aiohttp_client, share_heaps
+        from tiffin.daemon.lean import defer_aiohttp_client, share_heaps, spare_mime_types
 
         defer_aiohttp_client()
+        spare_mime_types()
         share_heaps()
         from tiffin.daemon.service import serve
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from tiffin.daemon import config as configuration
 from tiffin.daemon.config import Config
+from tiffin.daemon.lean import give_back
 from tiffin.daemon.logging import set_level
 from tiffin.daemon.notify import notify
 from tiffin.daemon.sockets import Listener, tls_context
@@ -36,7 +37,7 @@ async def serve(config: Config, flags: Mapping[str, Any], listeners: Sequence[Li
         await api.setup()
         try:
             async with _accepting(api.server, listeners, context):
-                gc.collect()
+                give_back()
                 gc.freeze()
                 notify("READY=1")
                 log.info("Daemon has completed initialization")
