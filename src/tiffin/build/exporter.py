@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tiffin.build.graph import Result
+from tiffin.errors import NotFound
 from tiffin.images.image import Image
-from tiffin.images.store import ImageStore
+from tiffin.images.lease import Lease
+from tiffin.images.store import ImageStore, names_of
 from tiffin.images.write import create_image
+from tiffin.spec.digest import digest_bytes
 from tiffin.spec.reference import Reference
 
 
@@ -30,10 +33,26 @@ class ImageExporter:
         return self.image(result).id
 
     def image(self, result: Result) -> Image:
-        """Make the image known."""
-        if result.image is not None:
+        """Make the image known, or name it if it is."""
+        with self.store.lease(adds=False) as lease:
+            known = self._known(result, lease)
+            if known is None:
+                return create_image(self.store.content, self.store, result.config, result.layers,
+                                    names=self.names)  # fmt: skip
             for name in self.names:
-                self.store.tag(result.image, name)
+                found = self.store.find(name)
+                if found is None or found.image_id != known.id:
+                    self.store.tag(known, name)
+            return known
+
+    def _known(self, result: Result, lease: Lease) -> Image | None:
+        if result.image is not None:
             return result.image
-        return create_image(self.store.content, self.store, result.config, result.layers,
-                            names=self.names)  # fmt: skip
+        identifier = digest_bytes(result.config.encode())
+        lease.hold(identifier)
+        try:
+            image = self.store.get(identifier)
+        except NotFound:
+            return None
+        lease.hold(*names_of(image))
+        return image

@@ -62,12 +62,13 @@ class Garbage:
         """Remove those of `suspects` (and of earlier ones still in use then) that are garbage."""
         with self.lock:
             names = set(suspects) | self._deferred
-            if not names:
+            rooted = set[str]().union(*(roots() for roots in self._roots)) if names else set[str]()
+            self._deferred = names & rooted
+            names -= rooted
+            if not names:  # what images reach is worked out only for something to compare it with
                 return Removed()
             blobs, snapshots = self._reachable()
-            rooted = set[str]().union(*(roots() for roots in self._roots))
-            self._deferred = names & rooted
-            return self._remove(names - blobs - rooted, names - snapshots - rooted)
+            return self._remove(names - blobs, names - snapshots)
 
     def suspect(self, descriptor: Descriptor) -> None:
         """Look at a manifest or index, and all below it, at the next collection."""

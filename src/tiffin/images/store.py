@@ -104,9 +104,9 @@ class ImageStore:
 
     # Adding
 
-    def lease(self) -> Lease:
+    def lease(self, *, adds: bool = True) -> Lease:
         """Begin to keep things from being collected; see `Lease`."""
-        return self._leases.open()
+        return self._leases.open(adds=adds)
 
     def hold(self, image: Image) -> Lease:
         """Keep an existing image's layers and blobs; NotFound if it is gone by now."""

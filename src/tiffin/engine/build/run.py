@@ -55,8 +55,10 @@ class BuildRun:
         with self._scratch() as scratch:
             dockerfile, context = self._context(body, scratch)
             self.cancellation.check()
-            with self.store.lease() as lease:
-                return self._build(dockerfile, ContextOp(DirectoryTree(context)), scratch, lease)
+            # Images that are only used need no look at the garbage afterwards.
+            with self.store.lease(adds=False) as used, self.store.lease() as made:
+                return self._build(dockerfile, ContextOp(DirectoryTree(context)), scratch,
+                                   used, made)  # fmt: skip
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:
@@ -104,14 +106,14 @@ class BuildRun:
     # The build
 
     def _build(
-        self, dockerfile: Dockerfile, context: ContextOp, scratch: Path, lease: Lease
+        self, dockerfile: Dockerfile, context: ContextOp, scratch: Path, used: Lease, made: Lease
     ) -> Image:
         log = ClassicLog(self.emit)
-        worker = self._worker(scratch, lease, log)
+        worker = self._worker(scratch, made, log)
 
         def find_image(name: str, platform: Any, _vertex: Vertex) -> Image:  # noqa: ANN401
             self.cancellation.check()
-            return self.images.find(name, platform, lease)
+            return self.images.find(name, platform, used)
 
         planned = plan(dockerfile, self._settings(), find_image, context)
         log.begin(planned, needed_vertices(planned.target))
