@@ -324,6 +324,10 @@ class OwnTask:
         """See `Task.stats`."""
         return self._group.stats()
 
+    def oom_kills(self) -> int:
+        """See `Task.oom_kills`."""
+        return self._group.oom_kills()
+
     def delete(self) -> None:
         """See `Task.delete`."""
         descriptor = self._init.pidfd

@@ -82,6 +82,9 @@ class Task(Protocol):
     def stats(self) -> JsonObject:
         """Return raw cgroup figures (see `linux/cgroups/stats.py`)."""
 
+    def oom_kills(self) -> int:
+        """Return how often a process was killed for want of memory."""
+
     def delete(self) -> None:
         """Kill what is left and remove the cgroups; idempotent."""
 

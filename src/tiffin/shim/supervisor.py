@@ -427,16 +427,15 @@ class Supervisor:
 
     # The end
 
-    def _on_main_exit(self, code: int, _pidfd: int) -> None:
-        if code:
-            self._quietly(self._note_oom)
+    def _on_main_exit(self, _code: int, _pidfd: int) -> None:
+        self._quietly(self._note_oom)
         self._quietly(lambda: self._running_task().delete())  # closes the pidfd
         for execution in tuple(self._executions.values()):
             execution.check_exit()
         self._close_network()
 
     def _note_oom(self) -> None:
-        self._oom_killed = self._running_task().stats().get("memory", {}).get("oom_kills", 0) > 0
+        self._oom_killed = self._running_task().oom_kills() > 0
 
     def _on_main_ended(self, code: int) -> None:
         self._phase = state.EXITED
