@@ -8,6 +8,7 @@ import argparse
 import ctypes
 import json
 import os
+import resource
 import shutil
 import statistics
 import sys
@@ -52,6 +53,12 @@ def floor(tree: Path) -> float:
     if status:
         raise RuntimeError(f"the floor failed: {status}")
     return time.perf_counter() - start
+
+
+def cpu_seconds() -> float:
+    """Return what this process and its collected children have used."""
+    rusage = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in rusage)
 
 
 def make_tree(tree: Path) -> None:
@@ -121,15 +128,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tiffin-floor-") as place:
         tree = Path(place)
         make_tree(tree)
-        runs: dict[str, list[float]] = {"floor": []}
+        runs: dict[str, list[float]] = {}
         measure = runtime_measure(tree) if arguments.runtime else None
+        processor: dict[str, list[float]] = {}
         for _ in range(arguments.n):
-            runs["floor"].append(floor(tree))
-            if measure is not None:
-                runs.setdefault("runtime", []).append(measure())
+            for name, run in (("floor", lambda: floor(tree)), ("runtime", measure)):
+                if run is not None:
+                    before = cpu_seconds()
+                    runs.setdefault(name, []).append(run())
+                    processor.setdefault(name, []).append(cpu_seconds() - before)
     for name, times in runs.items():
         low, middle = min(times) * 1000, statistics.median(times) * 1000
-        print(f"{name:8} median {middle:6.2f} ms   best {low:6.2f} ms")
+        cpu = statistics.median(processor[name]) * 1000
+        print(f"{name:8} median {middle:6.2f} ms   best {low:6.2f} ms   CPU {cpu:6.2f} ms")
     if measure is not None:
         ratio = statistics.median(runs["runtime"]) / statistics.median(runs["floor"])
         print(f"ratio    {ratio:.2f}")

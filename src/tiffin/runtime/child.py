@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from tiffin.errors import TiffinError
 from tiffin.linux import syscalls
 from tiffin.linux.mount_api import AT_FDCWD
 from tiffin.runtime import init
@@ -53,7 +52,7 @@ class ChildOptions:
 
 
 def run(
-    make_plan: Callable[[], Plan],
+    plan: Plan,
     process: ProcessConfig,
     channel: Channel,
     stdio: Stdio,
@@ -61,8 +60,8 @@ def run(
 ) -> NoReturn:
     """Become the process; never returns."""
     try:
-        _Child(make_plan(), process, channel, stdio, options).run()
-    except (Failed, NotExecutable, TiffinError) as error:
+        _Child(plan, process, channel, stdio, options).run()
+    except (Failed, NotExecutable) as error:
         _report(channel, str(error))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""

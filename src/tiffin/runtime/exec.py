@@ -15,8 +15,6 @@ from tiffin.runtime import child
 from tiffin.runtime.child import ChildOptions
 from tiffin.runtime.config import Config, ProcessConfig
 from tiffin.runtime.handshake import Channel, Kind, Message, pair
-from tiffin.runtime.namespace_operations import JoinCgroups
-from tiffin.runtime.operation import Place
 from tiffin.runtime.plan import plan_exec
 from tiffin.runtime.runtime import Process, Stdio
 
@@ -44,9 +42,13 @@ def execute_in(
     with ExitStack() as undo:
         # The child stands in the container's PID namespace from its first instruction on; until it
         # executes the program, nobody in there may trace it (CVE-2016-9962).
-        dumpable = syscalls.prctl(PR_GET_DUMPABLE)
-        syscalls.prctl(PR_SET_DUMPABLE, 0)
-        undo.callback(syscalls.prctl, PR_SET_DUMPABLE, dumpable)
+        if syscalls.prctl(PR_GET_DUMPABLE) == 1:
+            syscalls.prctl(PR_SET_DUMPABLE, 0)
+            undo.callback(syscalls.prctl, PR_SET_DUMPABLE, 1)
+        # Planned before the fork: in the child, each page that is touched is copied first.
+        steps = plan_exec(
+            process, container.group.join_files(), container.config.seccomp, container.program
+        )
         ours, theirs = pair()
         undo.callback(ours.close)
         pid, descriptor = _fork(container)
@@ -55,14 +57,7 @@ def execute_in(
             choices = ChildOptions(
                 gated=False, keep=(container.pidfd,), enter=lambda: _enter(container)
             )
-            JoinCgroups(container.group.join_files()).execute(Place(warn))
-            child.run(
-                lambda: plan_exec(process, container.config.seccomp, container.program),
-                process,
-                theirs,
-                stdio,
-                choices,
-            )
+            child.run(steps, process, theirs, stdio, choices)
         theirs.close()
         console = _follow(ours, descriptor, warn)
     return Process(pid, descriptor, console)

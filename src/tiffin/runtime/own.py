@@ -100,6 +100,8 @@ class _Creation:
         files = self.group.join_files(resources)
         prepared = Prepared(files, _shown(files, layout), root_fd)
         wants_network = self.options.network_sockets and self.config.has_new("network")
+        # Planned before the fork: in the child, each page that is touched is copied first.
+        steps = plan(self.container_id, self.config, prepared, program)
         ours, theirs = pair()
         self.undo.callback(ours.close)
         pid, descriptor = self._fork(clone_flags(self.config))
@@ -113,7 +115,7 @@ class _Creation:
                 keep=(root_fd,) if root_fd >= 0 else (),
             )
             child.run(
-                lambda: plan(self.container_id, self.config, prepared, program),
+                steps,
                 self.config.process,
                 theirs,
                 stdio,

@@ -148,11 +148,19 @@ def plan(container_id: str, config: Config, prepared: Prepared, filter_program: 
     )
 
 
-def plan_exec(process: ProcessConfig, seccomp: JsonObject | None, filter_program: bytes) -> Plan:
-    """Plan a further process of a running container, joined already."""
+def plan_exec(
+    process: ProcessConfig,
+    join_files: tuple[str, ...],
+    seccomp: JsonObject | None,
+    filter_program: bytes,
+) -> Plan:
+    """Plan a further process of a running container; it joins the namespaces after `enter`."""
+    groups = (JoinCgroups(join_files),) if join_files else ()
     become = _become(process, needs_filter=bool(filter_program))
     last = _last(process, filter_program, seccomp)
-    return Plan((NewSession(), *_through_proc(process)), (), (), tuple(become), tuple(last))
+    return Plan(
+        (*groups, NewSession(), *_through_proc(process)), (), (), tuple(become), tuple(last)
+    )
 
 
 def default_device_rules() -> tuple[JsonObject, ...]:
