@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -16,6 +16,7 @@ from tiffin.engine.build.base_images import BaseImages, Pulls
 from tiffin.engine.build.classic import Emit
 from tiffin.engine.build.disk_usage import PruneRequest, list_cache, prune_cache
 from tiffin.engine.build.download import HttpFetcher
+from tiffin.engine.build.lines import Line, Lines
 from tiffin.engine.build.request import BuildRequest
 from tiffin.engine.build.run_step import (
     Networks,
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
-
-Line = Mapping[str, Any]
-"""One JSON line of a build's output."""
 
 PARALLEL_BUILDS = 32
 
@@ -83,19 +81,15 @@ class Builds:
         What goes wrong before the first line is raised; afterwards it is the last line. `body` is
         the context, read in a thread. Leaving the iteration early cancels the build.
         """
-        queue: asyncio.Queue[Line | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
+        lines = Lines(loop)
         token = self._register(request.identity)
-
-        def emit(line: Line) -> None:
-            loop.call_soon_threadsafe(queue.put_nowait, line)
-
-        run = self._run(request, token, emit, loop)
+        run = self._run(request, token, lines.put, loop)
         task = loop.run_in_executor(self._threads, run.run, body)
-        task.add_done_callback(lambda _task: queue.put_nowait(None))
+        task.add_done_callback(lambda _task: lines.end())
         output = _Output(is_quiet=request.quiet)
         try:
-            async for batch in _batches(queue):
+            async for batch in lines.batches():
                 if shown := output.take(batch):
                     yield shown
             try:
@@ -203,22 +197,6 @@ def error_line(error: TiffinError) -> Line:
     if isinstance(error, RunFailed):
         detail = {"code": error.exit_code, **detail}
     return {"errorDetail": detail, "error": str(error)}
-
-
-async def _batches(queue: "asyncio.Queue[Line | None]") -> AsyncIterator[list[Line]]:
-    """Yield lines until None, as many at a time as there are."""
-    while True:
-        batch: list[Line] = []
-        line = await queue.get()
-        while line is not None:
-            batch.append(line)
-            if queue.empty():
-                break
-            line = queue.get_nowait()
-        if batch:
-            yield batch
-        if line is None:
-            return
 
 
 async def _ended(task: "asyncio.Future[Image]") -> None:
