@@ -62,8 +62,9 @@ async def test_delete_kills(rig: Rig) -> None:
 async def test_signals(rig: Rig) -> None:
     async with tasks_of(rig) as tasks:
         handle = await rig.run(
-            tasks, "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.01; done"
+            tasks, "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done"
         )
+        await wait_for(rig.log)
         await handle.kill(signal.SIGTERM)
         assert (await handle.wait()).code == 7
         await handle.delete()
