@@ -86,10 +86,10 @@ class Extractor:
     def _file(self, path: str, entry: Entry, reader: TarReader) -> None:
         parent, name = self.root.locate(path)
         try:
-            fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
+            fd = os.open(name, _CREATE, entry.mode & 0o777, dir_fd=parent)
         except FileExistsError:
             parent, name = self.root.make_way(path)
-            fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
+            fd = os.open(name, _CREATE, entry.mode & 0o777, dir_fd=parent)
         try:
             reader.copy_to(fd)
             self._attributes(fd, entry)
@@ -152,9 +152,13 @@ class Extractor:
         os.utime(name, ns=ns, dir_fd=parent, follow_symlinks=False)
 
     def _attributes(self, fd: int, entry: Entry) -> None:
-        uid, gid = self._ids(entry)
-        os.fchown(fd, uid, gid)
-        os.fchmod(fd, entry.mode)  # after chown, which clears set-user-ID
+        ids = self._ids(entry)
+        status = os.fstat(fd)
+        # Most are right already, and asking is cheaper than changing.
+        if (status.st_uid, status.st_gid) != ids:
+            os.fchown(fd, *ids)
+        if status.st_mode & 0o7777 != entry.mode or entry.mode & 0o6000:
+            os.fchmod(fd, entry.mode)  # after chown, which clears set-user-ID
         if entry.xattrs:
             self._set_xattrs(fd, entry.xattrs)
 
