@@ -46,7 +46,7 @@ class Zone:
         for line in text.splitlines():
             keyword, *rest = line.split() or [""]
             if keyword == "network" and rest:
-                network = rest[0].lower()
+                network = " ".join(rest).lower()
             elif keyword == "include" and rest and depth > 0 and rest[0] not in included:
                 included.add(rest[0])
                 self._take(read(rest[0]), read, included, depth - 1)

@@ -188,7 +188,7 @@ def test_the_default_bridge_follows_the_configuration(context: Context) -> None:
     ("request_", "error", "message"),
     [
         ({"name": ""}, InvalidArgument, "name is empty"),
-        ({"name": "a/b"}, InvalidArgument, "blanks or slashes"),
+        ({"name": "a/b"}, InvalidArgument, "it has slashes"),
         ({"name": "bridge"}, PermissionDenied, "operation is not permitted on predefined bridge network "),
         ({"name": "shop"}, AlreadyExists, "network with name shop already exists"),
         ({"name": "n", "driver": "magic"}, NotFound, 'plugin "magic" not found'),

@@ -51,10 +51,8 @@ class Service:
     ) -> None:
         self.asked.append(("connect", reference, target.container.name, settings))
 
-    async def disconnect(
-        self, reference: str, target: ConnectTarget, *, force: bool = False
-    ) -> None:
-        self.asked.append(("disconnect", reference, target.container.name, force))
+    async def disconnect(self, reference: str, target: ConnectTarget) -> None:
+        self.asked.append(("disconnect", reference, target.container.name))
 
     async def disconnect_gone(self, reference: str, container: str) -> None:
         self.asked.append(("disconnect_gone", reference, container))
@@ -166,7 +164,7 @@ async def test_disconnect(served: Served, service: Service) -> None:
     assert (await served.client.post(url, json={"Container": "gone"})).status == 404
     assert (await served.client.post(url, json={"Container": "gone", "Force": True})).status == 200
     assert service.asked == [
-        ("disconnect", "shop", "web", True),
+        ("disconnect", "shop", "web"),
         ("disconnect_gone", "shop", "gone"),
     ]
 

@@ -51,6 +51,9 @@ def connect(
             _plug(context, network, container, wish, sandbox, undo)
         encoded = msgspec.json.encode(wish)
         context.registry.put_connection(container.id, network.id, encoded)
+        undo.callback(context.registry.put_connection, container.id, network.id, None)
+        if sandbox is not None:
+            _refresh(context, network, container)
         undo.pop_all()
     return network
 
@@ -60,17 +63,15 @@ def disconnect(
     reference: str,
     container: ContainerNetworks,
     sandbox: Sandbox | None,
-    *,
-    force: bool = False,
 ) -> NetworkRecord:
-    """Disconnect; live if there is a sandbox. `force`: even if the container is gone."""
+    """Disconnect; live if there is a sandbox. PermissionDenied unless it is connected."""
     with context.lock:
         network = context.registry.find(reference)
         if network.name == HOST_NETWORK:
             raise PermissionDenied("container cannot be disconnected from host network")
         record = context.registry.endpoint(container.id, network.id)
         wished = network.name in endpoint_wishes(container, context.registry)
-        if record is None and not wished and not force:
+        if record is None and not wished:
             raise PermissionDenied(
                 f"container {container.id} is not connected to network {network.name}"
             )
@@ -146,7 +147,6 @@ def _plug(
         raise FailedPrecondition(
             f"failed to connect container {container.name} to network {network.name}: {error}"
         ) from error
-    _refresh(context, network, container)
 
 
 def _unplug(

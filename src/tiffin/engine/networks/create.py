@@ -133,8 +133,10 @@ def _check_name(context: Context, name: str) -> None:
         raise InvalidArgument("invalid network name: name is empty")
     if name in (*PREDEFINED, "default"):
         raise PermissionDenied(f"operation is not permitted on predefined {name} network ")
-    if any(character.isspace() or character == "/" for character in name):
-        raise InvalidArgument(f"invalid network name {name!r}: it has blanks or slashes")
+    if name != name.strip() or "/" in name or not name.isprintable():
+        raise InvalidArgument(
+            f"invalid network name {name!r}: it has slashes, control characters or outer blanks"
+        )
     if context.registry.by_name(name) is not None:
         raise AlreadyExists(f"network with name {name} already exists")
 

@@ -177,9 +177,7 @@ class Networks:
             _close(sandbox)
         self._publish_endpoint("connect", network, target.container.id)
 
-    async def disconnect(
-        self, reference: str, target: ConnectTarget, *, force: bool = False
-    ) -> None:
+    async def disconnect(self, reference: str, target: ConnectTarget) -> None:
         """Disconnect a container, live if it runs."""
         sandbox = await _open(target)
         try:
@@ -189,7 +187,6 @@ class Networks:
                 reference,
                 target.container,
                 sandbox,
-                force=force,
             )
         finally:
             _close(sandbox)

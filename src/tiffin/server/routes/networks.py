@@ -52,9 +52,7 @@ class NetworkService(Protocol):
     ) -> None:
         """Connect a container."""
 
-    async def disconnect(
-        self, reference: str, target: ConnectTarget, *, force: bool = False
-    ) -> None:
+    async def disconnect(self, reference: str, target: ConnectTarget) -> None:
         """Disconnect a container."""
 
     async def disconnect_gone(self, reference: str, container: str) -> None:
@@ -127,7 +125,7 @@ class _Handlers:
                 raise
             await self._service.disconnect_gone(reference, wanted.container)
         else:
-            await self._service.disconnect(reference, target, force=wanted.force)
+            await self._service.disconnect(reference, target)
         return web.Response(status=200)
 
     async def prune(self, request: web.Request) -> web.Response:
