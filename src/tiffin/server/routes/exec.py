@@ -65,7 +65,7 @@ def routes(service: Execs) -> list[Route]:
         if wanted.detach:
             await service.exec_start(execution, None, size)
             return web.Response(status=200)
-        return await _start_attached(request, service, execution, size)
+        return await _start_attached(request, service, execution, size, framed=not wanted.tty)
 
     async def inspect(request: web.Request) -> web.Response:
         return json_response(await service.exec_inspect(request.match_info["id"]))
@@ -91,11 +91,19 @@ def _size(wanted: ExecStartRequest, execution: Execution) -> tuple[int, int]:
 
 
 async def _start_attached(
-    request: web.Request, service: Execs, execution: Execution, size: tuple[int, int]
+    request: web.Request,
+    service: Execs,
+    execution: Execution,
+    size: tuple[int, int],
+    *,
+    framed: bool,
 ) -> web.StreamResponse:
-    """Hand the connection to the shim; what goes wrong from here on is told as output."""
+    """Hand the connection to the shim; what goes wrong from here on is told as output.
+
+    Whether the client expects frames is what it said at this start, terminal or not.
+    """
     wanted = execution.request
-    multiplexed = not wanted.tty and request_version(request) >= (1, 42)
+    multiplexed = framed and request_version(request) >= (1, 42)
     connection = await hijack(
         request, content_type=MULTIPLEXED_STREAM if multiplexed else RAW_STREAM
     )
@@ -105,14 +113,14 @@ async def _start_attached(
             stdin=wanted.attach_stdin,
             stdout=wanted.attach_stdout,
             stderr=wanted.attach_stderr,
-            framed=not wanted.tty,
+            framed=framed,
             detach_keys=execution.detach_keys,
             prefix=connection.prefix,
         )
         await service.exec_start(execution, attachment, size)
     except TiffinError as error:
         text = f"{error}\r\n".encode()
-        data = text if wanted.tty else stdcopy.frame(_STDOUT, text)
+        data = stdcopy.frame(_STDOUT, text) if framed else text
         await asyncio.to_thread(_write, connection.fd, data)
     finally:
         connection.close()
