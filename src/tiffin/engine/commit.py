@@ -76,7 +76,11 @@ class Commits:
         if not wanted or container.status is not Status.RUNNING:
             yield
             return
-        await self._containers.pause(container.id)
+        try:
+            await self._containers.pause(container.id)
+        except Conflict:  # it has ended, or somebody else has frozen it, meanwhile
+            yield
+            return
         try:
             yield
         finally:
