@@ -136,8 +136,6 @@ def _check_values(host: HostConfig) -> None:
     _check_paths_and_annotations(host)
     if len(host.console_size) != 2 or not all(0 <= size <= 65535 for size in host.console_size):
         raise InvalidArgument(f"invalid console size: {host.console_size}")
-    if host.log_config.type:
-        log_options.validate(host.log_config.type, host.log_config.config or {})
 
 
 def _check_device_requests(host: HostConfig) -> None:
@@ -173,12 +171,7 @@ def complete(host: HostConfig, settings: Settings, registry: Registry) -> None:
     host.network_mode = host.network_mode or "default"
     host.restart_policy.name = host.restart_policy.name or "no"
     host.runtime = host.runtime or settings.runtime
-    if not host.log_config.type:
-        host.log_config = LogConfig(
-            type=settings.log_driver, config=dict(settings.log_options or {})
-        )
-    elif host.log_config.config is None:
-        host.log_config.config = {}
+    host.log_config = _log_config(host.log_config, settings)
     if not host.privileged:
         host.masked_paths = masked_paths(host)
         host.readonly_paths = readonly_paths(host)
@@ -191,6 +184,15 @@ def complete(host: HostConfig, settings: Settings, registry: Registry) -> None:
     host.network_mode = _by_id(host.network_mode, registry)
     host.pid_mode = _by_id(host.pid_mode, registry)
     host.ipc_mode = _by_id(host.ipc_mode, registry)
+
+
+def _log_config(wanted: LogConfig, settings: Settings) -> LogConfig:
+    """Complete it; the daemon's options hold for the daemon's driver only. InvalidArgument."""
+    driver = wanted.type or settings.log_driver
+    defaults = (settings.log_options or {}) if driver == settings.log_driver else {}
+    options = {**defaults, **(wanted.config or {})}
+    log_options.validate(driver, options)
+    return LogConfig(type=driver, config=options)
 
 
 def _add_ulimits(host: HostConfig, settings: Settings) -> None:

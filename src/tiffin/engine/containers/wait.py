@@ -7,7 +7,6 @@ from typing import Any
 
 from tiffin.api.types.containers import WaitError, WaitResponse
 from tiffin.engine.containers.model import Container, Ending
-from tiffin.engine.containers.status import Status
 from tiffin.errors import InvalidArgument
 
 
@@ -32,7 +31,8 @@ def wait(container: Container, condition: Condition) -> Coroutine[Any, Any, Wait
     if condition is Condition.REMOVED:
         return _until_removed(container, container.removal())
     if condition is Condition.NEXT_EXIT or container.up:
-        return _until_ended(container, condition, container.next_end())
+        # A restart by policy does not count as going on: each end of a run is told.
+        return _until_ended(container.next_end())
     return _at_once(container)
 
 
@@ -46,13 +46,8 @@ async def _until_removed(container: Container, removal: asyncio.Future[None]) ->
     return _response(Ending(container.instance.exit_code, ""))
 
 
-async def _until_ended(
-    container: Container, condition: Condition, end: asyncio.Future[Ending]
-) -> WaitResponse:
-    ending = await asyncio.shield(end)
-    while condition is Condition.NOT_RUNNING and container.status is Status.RESTARTING:
-        ending = await asyncio.shield(container.next_end())
-    return _response(ending)
+async def _until_ended(end: asyncio.Future[Ending]) -> WaitResponse:
+    return _response(await asyncio.shield(end))
 
 
 def _response(ending: Ending) -> WaitResponse:
