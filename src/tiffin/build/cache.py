@@ -23,6 +23,7 @@ from tiffin.spec.digest import Digest
 from tiffin.state.database import Database, Row
 
 MAXIMUM_REASONS = 3
+_SIGNATURE = b"SQLite format 3\0"
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS record (
          key TEXT PRIMARY KEY, parent TEXT NOT NULL, description TEXT NOT NULL,
@@ -172,12 +173,27 @@ class BuildCache:
 
 def _open(path: Path) -> Database:
     """Open the database, starting afresh if it is damaged: it holds nothing irreplaceable."""
+    if not _is_database(path):
+        _remove(path)
     try:
         return Database(path)
     except sqlite3.DatabaseError:
-        for suffix in ("", "-wal", "-shm"):
-            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        _remove(path)
         return Database(path)
+
+
+def _is_database(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_SIGNATURE))
+    except FileNotFoundError:
+        return False
+    return head in (b"", _SIGNATURE)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _record(row: Row) -> Record:

@@ -136,6 +136,11 @@ class Rig:
     fetcher: NoFetcher = field(default_factory=NoFetcher)
     lines: list[Mapping[str, Any]] = field(default_factory=list)
     token: CancellationToken = field(default_factory=CancellationToken)
+    closers: list[Callable[[], None]] = field(default_factory=list)
+
+    def close(self) -> None:
+        for close in (self.cache.close, *self.closers):
+            close()
 
     def build(self, files: Mapping[str, Any], **options: Any) -> Image:  # noqa: ANN401
         self.lines.clear()
@@ -203,19 +208,18 @@ class Rig:
         return found + [path.name for path in self.cache.work.iterdir()]
 
 
-Check = Callable[[Rig], None]
-
-
 def make_rig(path: Path) -> Rig:
     path.mkdir(exist_ok=True)
     content = LocalContentStore(path / "content")
     snapshotter = OverlaySnapshotter(path / "snapshots")
-    store = ImageStore(content, snapshotter, ImageRecords(Database(path / "state.db")))
+    database = Database(path / "state.db")
+    store = ImageStore(content, snapshotter, ImageRecords(database))
 
     def is_present(layer: Layer) -> bool:
         return has_blob(content, layer.diff_id) and store.unpacker.has(Digest(layer.chain_id))
 
     rig = Rig(path, store, BuildCache(path / "build", is_present))
+    rig.closers += [database.close, snapshotter.close]
     store.add_roots(
         lambda: [n for each in rig.cache.layers() for n in (each.diff_id, each.chain_id)]
     )

@@ -32,4 +32,4 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     assert len(_mounts()) == len(mounts)
     now = _descriptors().items()
     assert [each for each in now - descriptors.items() if each[1].startswith(str(tmp_path))] == []
-    made.cache.close()
+    made.close()

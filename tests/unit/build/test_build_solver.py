@@ -1,7 +1,7 @@
 """The solver with operations that only count, and the cache that it uses."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,8 +73,10 @@ class Rig:
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Rig:
-    return Rig(tmp_path / "build")
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path / "build")
+    yield made
+    made.cache.close()
 
 
 def diamond(rig: Rig, **options: str) -> Vertex:
@@ -110,6 +112,7 @@ def test_the_cache_survives_a_restart(rig: Rig) -> None:
     again.solve(diamond(again))
     assert again.ran == ["a"]
     assert [record.uses for record in again.cache.records()] == [2, 2, 2]
+    again.cache.close()
 
 
 def test_records_without_their_layer_are_misses(rig: Rig) -> None:
@@ -125,6 +128,7 @@ def test_a_damaged_cache_is_begun_anew(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
     rig.solve(diamond(rig))
     assert rig.ran
+    rig.cache.close()
 
 
 def test_independent_vertices_run_at_the_same_time(rig: Rig) -> None:
