@@ -161,22 +161,25 @@ class SetSysctl:
 
     def call(self) -> str:
         """See `Operation`."""
-        return f'write("{self._path}", "{self.value}")'
+        return f'write("{sysctl_path(self.name)}", "{self.value}")'
 
     def execute(self, _: Place) -> None:
         """See `Operation`."""
         try:
-            write(self._path, self.value)
+            write(sysctl_path(self.name), self.value)
         except OSError as error:
             raise Failed(f"cannot set sysctl {self.name}={self.value}: {error}") from None
 
-    @property
-    def _path(self) -> str:
-        # As sysctl(8): with a slash first, dots belong to names ("net/ipv4/conf/eth0.1/…").
-        dot, slash = self.name.find("."), self.name.find("/")
-        if slash >= 0 and (dot < 0 or slash < dot):
-            return f"/proc/sys/{self.name}"
-        return f"/proc/sys/{self.name.translate(_SWAPPED)}"
+
+def sysctl_path(name: str) -> str:
+    """Return the file of a kernel parameter, as sysctl(8) takes its name.
+
+    With a slash first, dots belong to names (`net/ipv4/conf/eth0.1/forwarding`).
+    """
+    dot, slash = name.find("."), name.find("/")
+    if slash >= 0 and (dot < 0 or slash < dot):
+        return f"/proc/sys/{name}"
+    return f"/proc/sys/{name.translate(_SWAPPED)}"
 
 
 _SWAPPED = str.maketrans("./", "/.")

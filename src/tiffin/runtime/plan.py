@@ -47,6 +47,7 @@ from tiffin.runtime.namespace_operations import (
     SetOomScore,
     SetSysctl,
     Unshare,
+    sysctl_path,
 )
 from tiffin.runtime.operation import Operation
 from tiffin.runtime.process_operations import (
@@ -97,6 +98,10 @@ _PROC_FILES = {
     "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps",
     "/proc/uptime", "/proc/loadavg", "/proc/slabinfo", "/proc/net/dev",
     "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
+}  # fmt: skip
+_IPC_PARAMETERS = {
+    "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall",
+    "kernel/shmmax", "kernel/shmmni", "kernel/shm_rmid_forced",
 }  # fmt: skip
 _FILTER_FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC,
@@ -228,7 +233,10 @@ def _through_proc(process: ProcessConfig) -> list[Operation]:
 
 
 def _build(config: Config, prepared: Prepared) -> Sequence[Operation]:
-    steps: list[Operation] = [SetSysctl(name, value) for name, value in config.sysctl]
+    steps: list[Operation] = []
+    for name, value in config.sysctl:
+        _check_sysctl(config, name)
+        steps.append(SetSysctl(name, value))
     if "shared" in config.root_propagation:
         steps.append(PrivateParent(config.root))
     else:
@@ -253,8 +261,26 @@ def _build(config: Config, prepared: Prepared) -> Sequence[Operation]:
     return [*steps, *groups]
 
 
+def _check_sysctl(config: Config, name: str) -> None:
+    """Refuse parameters that are the host's own, whatever namespaces the container has."""
+    path = sysctl_path(name).removeprefix("/proc/sys/")
+    if ".." in path.split("/") or path.startswith("/"):
+        raise InvalidArgument(f'sysctl "{name}" is not a kernel parameter')
+    owner = ""
+    if path.startswith("net/"):
+        owner = "network"
+    elif path.startswith("fs/mqueue/") or path in _IPC_PARAMETERS:
+        owner = "ipc"
+    elif path in ("kernel/hostname", "kernel/domainname"):
+        owner = "uts"
+    if not owner or config.namespace(owner) is None:
+        raise InvalidArgument(f'sysctl "{name}" is not in a separate kernel namespace')
+
+
 def _check_mount(fstype: str, source: str, target: str) -> None:
     path = os.path.normpath("/" + target.lstrip("/"))
+    if path == "/":
+        raise InvalidArgument(f'error mounting "{source}": the destination may not be the root')
     if fstype == "proc" and path != "/proc":
         raise InvalidArgument(
             f'error mounting "{source}" to rootfs at "{target}": proc goes to /proc'

@@ -132,9 +132,9 @@ def test_siblings_share_a_parent_that_goes_with_the_last(tag: str) -> None:
 
 
 def test_a_parent_that_others_made_stays(tag: str) -> None:
-    place = Path(detect().v1["pids"]) / tag
+    place = Path(detect().v1["pids"]) / f"{tag}-others"
     place.mkdir()
-    group = open_group(f"{tag}/f")
+    group = open_group(f"{place.name}/f")
     group.create({}, no_warning)
     group.remove()
     assert place.is_dir()

@@ -5,13 +5,16 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from tests.root.runtime.runtime_rig import DEFAULT_CAPABILITIES, Rig, output, run_in
 
 from tiffin.errors import FailedPrecondition
-from tiffin.linux import pidfd, pty
+from tiffin.linux import capabilities, pidfd, pty
+from tiffin.linux.cgroups.group import Group
+from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.runtime.runtime import CreateOptions, Stdio
 
 pytestmark = pytest.mark.root
@@ -338,6 +341,57 @@ def test_a_child_that_is_killed_in_the_middle_leaves_nothing(rig: Rig) -> None:
         assert pidfd.wait(task.init.pidfd).status == 137
         task.delete()
         task.delete()
+
+
+def is_empty(group: Group) -> bool:
+    return group.pids() == []
+
+
+def test_a_creator_that_is_killed_leaves_no_process(rig: Rig) -> None:
+    document = rig.config("sleep", "60")
+    bundle, path = rig.bundle(document), document["linux"]["cgroupsPath"]
+    for delay_s in (0.0, 0.002, 0.005, 0.01, 0.05):
+        creator = os.fork()
+        if creator == 0:
+            rig.runtime.create("box", bundle, Stdio(-1, -1, -1), CreateOptions())
+            signal.pause()
+        time.sleep(delay_s)
+        os.kill(creator, signal.SIGKILL)
+        os.waitpid(creator, 0)
+        group = open_group(path)
+        eventually(partial(is_empty, group))
+        group.remove()
+
+
+def test_a_small_memory_limit_is_enough_to_start(rig: Rig) -> None:
+    document = rig.config("true")
+    document["linux"]["resources"]["memory"] = {"limit": 6 << 20, "swap": 6 << 20}
+    assert rig.run(document)[1].status == 0
+
+
+def test_a_privileged_container(rig: Rig) -> None:
+    script = (
+        "grep CapEff /proc/self/status; touch /proc/sys/kernel/hostname;"
+        "mount -t tmpfs x /tmp && echo mounted"
+    )
+    document = rig.config("sh", "-c", script)
+    every = list(capabilities.NAMES)
+    document["process"]["capabilities"] = {
+        "bounding": every, "effective": every, "permitted": every,
+    }  # fmt: skip
+    document["linux"] |= {"maskedPaths": [], "readonlyPaths": []}
+    document["linux"]["resources"] = {"devices": [{"allow": True, "access": "rwm"}]}
+    text, _ = rig.run(document)
+    assert int(text.split()[1], 16) == capabilities.held()
+    assert "mounted" in text
+    assert "Read-only" not in text
+
+
+def test_tmpfs_keeps_the_mode_of_what_it_covers(rig: Rig) -> None:
+    (rig.lower / "tmp").chmod(0o1770)
+    tmpfs = {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]}
+    document = rig.config("stat", "-c", "%a", "/tmp", mounts=[tmpfs])
+    assert rig.run(document)[0] == "1770\n"
 
 
 def test_many_starts_leak_nothing(rig: Rig) -> None:

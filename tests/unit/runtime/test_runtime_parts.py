@@ -9,7 +9,7 @@ from tiffin.errors import InvalidArgument
 from tiffin.runtime import handshake
 from tiffin.runtime.executable import NotExecutable, find, home_of
 from tiffin.runtime.handshake import Kind
-from tiffin.runtime.namespace_operations import SetSysctl
+from tiffin.runtime.namespace_operations import sysctl_path
 from tiffin.runtime.programs import Programs
 
 
@@ -80,9 +80,9 @@ def test_home_directories() -> None:
 
 
 def test_sysctl_names_take_dots_or_slashes() -> None:
-    assert "/proc/sys/net/ipv4/ip_forward" in SetSysctl("net.ipv4.ip_forward", "1").call()
-    assert "/proc/sys/net/ipv4/ip_forward" in SetSysctl("net/ipv4/ip_forward", "1").call()
-    assert "/proc/sys/net/ipv4/conf/a.b/x" in SetSysctl("net.ipv4.conf.a/b.x", "1").call()
+    assert sysctl_path("net.ipv4.ip_forward") == "/proc/sys/net/ipv4/ip_forward"
+    assert sysctl_path("net/ipv4/ip_forward") == "/proc/sys/net/ipv4/ip_forward"
+    assert sysctl_path("net.ipv4.conf.a/b.x") == "/proc/sys/net/ipv4/conf/a.b/x"
 
 
 PROFILE = {"defaultAction": "SCMP_ACT_ALLOW"}

@@ -65,7 +65,7 @@ def test_order_of_a_common_container() -> None:
 
 def test_every_step_says_what_it_is_and_is_for() -> None:
     settings = replace(
-        read(), root_readonly=True, root_propagation="rslave", sysctl=(("a.b", "1"),)
+        read(), root_readonly=True, root_propagation="rslave", sysctl=(("net.a.b", "1"),)
     )
     found = make(settings, b"\0" * 16)
     for part in (found.enter, found.build, found.pivot, found.become, found.last):
@@ -141,6 +141,25 @@ def test_filter_flags() -> None:
 def test_proc_is_off_limits(mount: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidArgument, match=words):
         make(read(mounts=[mount]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["vm.swappiness", "kernel.pid_max", "net/../vm/swappiness", "net.x.//.y", "fs.file-max", "x"],
+)
+def test_the_hosts_own_parameters_are_off_limits(name: str) -> None:
+    settings = replace(read(), sysctl=((name, "1"),))
+    with pytest.raises(InvalidArgument, match="sysctl"):
+        make(settings)
+
+
+def test_parameters_need_a_namespace_of_their_own() -> None:
+    wanted = (("net.ipv4.ip_forward", "1"), ("fs.mqueue.msg_max", "9"), ("kernel.shmmax", "9"))
+    make(replace(read(), sysctl=wanted))
+    for item in wanted:
+        settings = replace(read(linux={"namespaces": [{"type": "mount"}]}), sysctl=(item,))
+        with pytest.raises(InvalidArgument, match="not in a separate kernel namespace"):
+            make(settings)
 
 
 def test_some_files_of_proc_may_be_provided() -> None:

@@ -84,13 +84,10 @@ class Group(Protocol):
         """Kill what is left and remove the group with its children; idempotent. OSError(EBUSY)."""
 
 
-_OURS = "trusted.tiffin"
-
-
 def make_directory(root: str, path: str) -> str:
     """Make the group `path` below the hierarchy `root` with its parents; return its directory.
 
-    Parents that had to be made are marked, so that the last group in them takes them away. Another
+    Parents that had to be made are noted, so that the last group in them takes them away. Another
     process may be doing so at the same time.
     """
     for _ in range(100):
@@ -105,12 +102,14 @@ def _make_all(root: str, path: str) -> str:
     *parents, last = path.strip("/").split("/")
     here = root
     for name in parents:
+        if not os.path.isdir(f"{here}/{name}"):
+            # Noted before it is made: a process that is killed in between leaves no riddle.
+            os.setxattr(here, _note(name), b"1")
         here = f"{here}/{name}"
         try:
             os.mkdir(here)
         except FileExistsError:
             continue
-        os.setxattr(here, _OURS, b"1")
     here = f"{here}/{last}"
     try:
         os.mkdir(here)
@@ -123,12 +122,18 @@ def remove_parents(root: str, path: str) -> None:
     """Remove the parents of `path` that `make_directory` made, unless others live in them."""
     parent = os.path.dirname(path)
     while parent != "/":
+        above, name = os.path.split(parent)
         try:
-            os.getxattr(root + parent, _OURS)
+            os.getxattr(root + above, _note(name))
             os.rmdir(root + parent)
         except OSError:  # not ours, not empty, or gone
             return
-        parent = os.path.dirname(parent)
+        parent = above
+
+
+def _note(name: str) -> str:
+    """Return the extended attribute that says, on a directory, that we made `name` in it."""
+    return f"trusted.tiffin.{name[:200]}"
 
 
 def read(path: str) -> str:
