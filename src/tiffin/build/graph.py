@@ -45,6 +45,8 @@ class Outcome:
     """What running an operation gave: a layer, or None if no file changed."""
 
     layer: Layer | None = None
+    blob: Descriptor | None = None
+    """The layer's blob, if it is not the plain archive that the builder itself makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,10 @@ class Op(Protocol):
     @property
     def caches(self) -> bool:
         """Whether outcomes are worth keeping; sources answer at once and are not."""
+
+    @property
+    def told_by_history(self) -> str:
+        """What an image's history says of this very outcome; "" if it cannot tell."""
 
     def cache_key(self, inputs: Sequence[Result], worker: "Worker") -> Key:
         """Return the key, from the inputs' keys and the content that is read."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from tiffin.build.cache import BuildCache
+from tiffin.build.cache_from import adopt
 from tiffin.build.graph import Result, Vertex
 from tiffin.build.key import Key
 from tiffin.build.worker import Worker
@@ -121,9 +122,19 @@ class Solver:
             self._hits.append(record.key)
             result = op.result(inputs, record.outcome, key, record.created, self._worker, hit=True)
         else:
-            result = self._run(vertex, inputs, key)
+            result = self._adopted(vertex, inputs, key) or self._run(vertex, inputs, key)
         progress.finished(vertex, result)
         return result
+
+    def _adopted(self, vertex: Vertex, inputs: Sequence[Result], key: Key) -> Result | None:
+        """Take the outcome from an image named by `--cache-from`."""
+        op = vertex.op
+        found = (adopt(self._worker.cache_from, inputs, op.told_by_history)
+                 if self._use_cache and op.caches else None)  # fmt: skip
+        if found is None:
+            return None
+        outcome, created = found
+        return op.result(inputs, outcome, key, created, self._worker, hit=True)
 
     def _run(self, vertex: Vertex, inputs: Sequence[Result], key: Key) -> Result:
         op = vertex.op

@@ -1,7 +1,7 @@
 """What operations work with: the stores, the executor, and the settings of one build."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from tiffin.build.executor import Executor, RunLimits
 from tiffin.build.fetch import Fetcher
 from tiffin.build.progress import Progress, Silence
 from tiffin.content.store import ContentStore
+from tiffin.images.image import Image
 from tiffin.images.lease import Lease
 from tiffin.snapshots.snapshotter import Snapshotter
 
@@ -38,6 +39,8 @@ class Worker:
     epoch: int | None = None
     """SOURCE_DATE_EPOCH: Unix seconds that nothing in the image may be younger than."""
     explains: bool = False
+    cache_from: Sequence[Image] = ()
+    """Images whose steps may be taken over."""
 
     def created(self) -> str:
         """Return the time of a step that ends now, RFC 3339."""

@@ -126,6 +126,9 @@ class Images:
     def find(self, name: str, platform: Platform | None, lease: Lease) -> Image:
         return self.store.resolve(name)
 
+    def local(self, name: str, lease: Lease) -> Image | None:
+        return self.store.resolve(name)
+
 
 @dataclass
 class Rig:

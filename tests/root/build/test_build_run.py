@@ -286,3 +286,17 @@ def test_lost_layers_are_misses(rig: Rig) -> None:
     rebuilt = rig.build(files)
     assert "Using cache" not in rig.log
     assert rig.read(rebuilt, "a") == "1"
+
+
+def test_steps_are_taken_from_an_image(rig: Rig) -> None:
+    dockerfile = "FROM base:1\nENV A=1\nRUN echo made > /made\nRUN touch /more\nCOPY a /a\n"
+    image = rig.build({"Dockerfile": dockerfile, "a": "1"}, names=["before:1"])
+    rig.cache.forget(record.key for record in rig.cache.records())
+    rig.build({"Dockerfile": dockerfile, "a": "1"}, cache_from=("before:1",))
+    assert rig.log.count("Using cache") == 3
+    assert len(rig.executor.requests) == 2
+    changed = dockerfile.replace("echo made", "echo else")
+    other = rig.build({"Dockerfile": changed, "a": "1"}, cache_from=("before:1",))
+    assert rig.log.count("Using cache") == 1
+    assert rig.read(other, "made") == "else\n"
+    assert rig.read(image, "made") == "made\n"

@@ -28,6 +28,8 @@ class Op:
     ) -> None:  # fmt: skip
         self.name, self.ran, self.content, self.caches, self.body = name, ran, content, caches, body
 
+    told_by_history = ""
+
     def cache_key(self, inputs: Sequence[Result], worker: Worker) -> Key:
         return Key.of([("op", self.name), ("content", self.content),
                        *((f"input {i}", r.key.digest) for i, r in enumerate(inputs))])  # fmt: skip

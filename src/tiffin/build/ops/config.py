@@ -25,6 +25,11 @@ class ConfigOp:
     author: str = ""
     caches = True
 
+    @property
+    def told_by_history(self) -> str:
+        """The text of its history entry."""
+        return self.created_by
+
     def cache_key(self, inputs: Sequence[Result], worker: Worker) -> Key:
         """Return the key of the step before, the instruction and the config it leads to."""
         config = json.dumps(self.config.to_json(), sort_keys=True)

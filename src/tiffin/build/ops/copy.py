@@ -51,6 +51,7 @@ class CopyOp:
     unpack: bool | None = None
     fetched: dict[str, Fetched] = field(default_factory=dict, compare=False)
     caches = True
+    told_by_history = ""
 
     def cache_key(self, inputs: Sequence[Result], worker: Worker) -> Key:
         """Return the key: the step before, how to copy, and the content of what is copied."""

@@ -40,7 +40,7 @@ def next_result(
     return Result(
         key, image.append_layer(layer.diff_id, entry), layer.chain_id,
         SnapshotTree(worker.snapshotter, layer.chain_id),
-        (*base.layers, Descriptor(OCI_LAYER, layer.diff_id, layer.size)), from_cache=hit,
+        (*base.layers, outcome.blob or Descriptor(OCI_LAYER, layer.diff_id, layer.size)), from_cache=hit,
     )  # fmt: skip
 
 

@@ -66,6 +66,11 @@ class RunOp:
     mounts: tuple[MountInput, ...] = field(default=())
     caches = True
 
+    @property
+    def told_by_history(self) -> str:
+        """The text of its history entry, unless what is mounted counts too."""
+        return "" if self.mounts or self.script else self.created_by
+
     def cache_key(self, inputs: Sequence[Result], worker: Worker) -> Key:
         """Return the key: the step before, the command, its environment, what is mounted."""
         parts: list[tuple[str, str]] = [

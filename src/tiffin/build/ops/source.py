@@ -17,6 +17,7 @@ class ImageOp:
 
     image: Image
     caches = False
+    told_by_history = ""
 
     def cache_key(self, _inputs: Sequence[Result], _worker: Worker) -> Key:
         """Return the key: the image's ID."""
@@ -42,6 +43,7 @@ class ScratchOp:
 
     config: ImageConfig
     caches = False
+    told_by_history = ""
 
     def cache_key(self, _inputs: Sequence[Result], _worker: Worker) -> Key:
         """Return the key: nothing but the platform."""
@@ -65,6 +67,7 @@ class StageOp:
     """Another stage of the same file, gone on with by `FROM name`."""
 
     caches = False
+    told_by_history = ""
 
     def cache_key(self, inputs: Sequence[Result], _worker: Worker) -> Key:
         """Return the stage's own key."""
@@ -89,6 +92,7 @@ class ContextOp:
 
     tree: Tree
     caches = False
+    told_by_history = ""
 
     def cache_key(self, _inputs: Sequence[Result], _worker: Worker) -> Key:
         """Return the same key for every context."""

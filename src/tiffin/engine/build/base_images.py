@@ -44,13 +44,20 @@ class BaseImages:
 
     def find(self, name: str, platform: Platform | None, lease: Lease) -> Image:
         """Return the image, pulled if it is not here (or `always_pull`); TiffinError."""
-        image = None if self.always_pull else self._local(name, platform)
+        image = None if self.always_pull else self._here(name, platform)
         if image is None:
             image = self._pull(name, platform)
         lease.hold(*names_of(image))
         return self.store.get(image.id)
 
-    def _local(self, name: str, platform: Platform | None) -> Image | None:
+    def local(self, name: str, lease: Lease) -> Image | None:
+        """Return an image if it is here."""
+        image = self._here(name, None)
+        if image is not None:
+            lease.hold(*names_of(image))
+        return image
+
+    def _here(self, name: str, platform: Platform | None) -> Image | None:
         try:
             image = self.store.resolve(name)
             check_platform(image, platform, name)

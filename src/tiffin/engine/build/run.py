@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,9 @@ class BuildRun:
         self, dockerfile: Dockerfile, context: ContextOp, scratch: Path, used: Lease, made: Lease
     ) -> Image:
         log = ClassicLog(self.emit)
-        worker = self._worker(scratch, made, log)
+        sources = [image for name in self.request.cache_from
+                   if (image := self.images.local(name, used)) is not None]  # fmt: skip
+        worker = replace(self._worker(scratch, made, log), cache_from=sources)
 
         def find_image(name: str, platform: Any, _vertex: Vertex) -> Image:  # noqa: ANN401
             self.cancellation.check()
