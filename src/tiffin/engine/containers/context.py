@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from tiffin.api.types.networks import NetworkSettings
+from tiffin.engine.containers.execution import Executions
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.registry import Registry
 from tiffin.engine.containers.store import Store
@@ -145,6 +146,7 @@ class Context:
     snapshotter: Snapshotter
     events: Events
     settings: Settings
+    executions: Executions = field(default_factory=Executions)
     open_mounts: Callable[[Sequence[Mount]], int] = detached
     """Mounts a list where nobody sees it, and returns a descriptor of it."""
 

@@ -1,11 +1,13 @@
 """Create a container."""
 
 import asyncio
+import os
 from contextlib import AsyncExitStack
 
 from tiffin.api.types.containers import Config, CreateRequest, CreateResponse
 from tiffin.api.types.host_config import HostConfig
 from tiffin.engine.bundle.mount_point import MountPoint
+from tiffin.engine.bundle.namespaces import shared_with
 from tiffin.engine.containers import mount_points
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.host_settings import check_settings, complete
@@ -72,7 +74,7 @@ async def _build(
     registry = context.registry
     identifier = ContainerId(new_id())
     points = mount_points.plan_mounts(config, host, registry)
-    config.hostname = config.hostname or _default_hostname(host, identifier)
+    config.hostname = config.hostname or _default_hostname(context, host, identifier)
     async with AsyncExitStack() as undo:
         name = name or make_name(registry.has_name)
         registry.reserve(name, identifier)
@@ -101,10 +103,11 @@ async def _build(
     return container
 
 
-def _default_hostname(host: HostConfig, identifier: ContainerId) -> str:
-    if host.uts_mode == "host" or host.network_mode.startswith("container:"):
-        return ""
-    return short(identifier)
+def _default_hostname(context: Context, host: HostConfig, identifier: ContainerId) -> str:
+    if "host" in (host.uts_mode, host.network_mode):
+        return os.uname().nodename
+    other = context.registry.get(shared_with(host.network_mode))
+    return other.spec.config.hostname if other is not None else short(identifier)
 
 
 def _prepare(

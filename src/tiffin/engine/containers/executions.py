@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 from tiffin.api.types.exec import ExecCreateRequest, ExecInspect, ProcessConfig
@@ -17,74 +15,19 @@ from tiffin.engine.bundle.security import parse_security_options
 from tiffin.engine.bundle.users import Account, resolve_user
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.detach_keys import parse_detach_keys
+from tiffin.engine.containers.execution import Execution
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.rootfs import process_root, read_lines
 from tiffin.engine.containers.status import Status
 from tiffin.engine.tasks.contract import Attachment, ExecHandle, ExecRequest, TaskHandle
-from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, TiffinError
+from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, TiffinError
 from tiffin.spec.ids import ExecId, new_id
 
 log = logging.getLogger(__name__)
 
-FINISHED_KEPT = 64
-"""Finished execs of one container that can still be inspected."""
 _EXIT_RACE_S = 2.0
 _NOT_FOUND = ("executable file not found", "no such file or directory")
 _PREFIX = "OCI runtime exec failed: exec failed: "
-
-
-@dataclass(slots=True)
-class Execution:
-    """One exec. `exit_code` is None until it has ended (or failed to start)."""
-
-    id: ExecId
-    container: Container
-    request: ExecCreateRequest
-    args: list[str]
-    detach_keys: bytes
-    started: bool = False
-    running: bool = False
-    exit_code: int | None = None
-    pid: int = 0
-    handle: ExecHandle | None = None
-    supervisor: asyncio.Task[None] | None = None
-
-    def container_ended(self) -> None:
-        """Note that the container's processes are gone, and so is this one."""
-        if self.running and self.supervisor is None:
-            self.running, self.exit_code = False, 137
-
-
-class Executions:
-    """All execs of this daemon, by id."""
-
-    def __init__(self) -> None:
-        self._all: OrderedDict[str, Execution] = OrderedDict()
-
-    def add(self, execution: Execution) -> None:
-        """Remember one; forget the oldest finished ones of its container."""
-        siblings = execution.container.executions
-        finished = [item for item in siblings.values() if item.exit_code is not None]
-        for old in finished[: max(0, len(finished) - FINISHED_KEPT)]:
-            del siblings[old.id]
-            self._all.pop(old.id, None)
-        siblings[execution.id] = execution
-        self._all[execution.id] = execution
-
-    def find(self, identifier: str) -> Execution:
-        """Return one by its id or a unique start of it; NotFound."""
-        found = self._all.get(identifier)
-        if found is None and len(identifier) >= 12:
-            matches = [item for key, item in self._all.items() if key.startswith(identifier)]
-            found = matches[0] if len(matches) == 1 else None
-        if found is None:
-            raise NotFound(f"No such exec instance: {identifier}")
-        return found
-
-    def forget(self, container: Container) -> None:
-        """Forget those of a removed container."""
-        for identifier in container.executions:
-            self._all.pop(identifier, None)
 
 
 def check_running(container: Container) -> None:
@@ -99,9 +42,7 @@ def check_running(container: Container) -> None:
         raise Conflict(f"container {container.id} is not running")
 
 
-def create(
-    context: Context, executions: Executions, container: Container, request: ExecCreateRequest
-) -> Execution:
+def create(context: Context, container: Container, request: ExecCreateRequest) -> Execution:
     """Note what shall be executed; InvalidArgument, Conflict unless the container runs."""
     check_running(container)
     args = words(request.cmd)
@@ -117,7 +58,7 @@ def create(
         )
     keys = parse_detach_keys(request.detach_keys)
     execution = Execution(ExecId(new_id()), container, request, args, keys)
-    executions.add(execution)
+    context.executions.add(execution)
     context.publish(container, f"exec_create: {' '.join(args)}", execID=execution.id)
     return execution
 

@@ -50,12 +50,12 @@ def begin(context: Context, container: Container) -> None:
 
 
 def end(container: Container) -> None:
-    """Stop checking; the last findings stay to be seen."""
+    """Stop checking; the last results stay to be seen."""
     checks, container.health_checks = container.health_checks, None
     if checks is not None:
         checks.cancel()
-    if container.health is not None and container.health.status != "healthy":
-        container.health.status = "unhealthy"
+    if container.health is not None:
+        container.health.status = "unhealthy"  # as Docker shows what is not checked any more
 
 
 async def _check_for_ever(

@@ -15,7 +15,7 @@ from tiffin.engine.tasks.contract import Attachment, TaskHandle
 from tiffin.spec.ids import ContainerId, short
 
 if TYPE_CHECKING:
-    from tiffin.engine.containers.executions import Execution
+    from tiffin.engine.containers.execution import Execution
 
 
 _VOLATILE_S = 10.0

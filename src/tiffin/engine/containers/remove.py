@@ -24,13 +24,9 @@ async def remove(
     Conflict if it runs and `force` is not given, or if it is being removed already.
     """
     await _bring_down(context, container, force=force)
-    async with container.lock:
-        if container.status is Status.REMOVING:
-            raise _in_progress(container)
-        if container.up:
-            raise _still_up(container)  # somebody has started it meanwhile
-        if container.status is not Status.DEAD:
-            container.move(Status.REMOVING)
+    while not await _claim(container):
+        # Somebody has started it meanwhile.
+        await _bring_down(context, container, force=force)
     try:
         # The record goes first: what remains after a crash is then an orphan for recovery.
         await context.store.deleted(container)
@@ -45,6 +41,16 @@ async def remove(
         context.registry.remove(container)
         context.publish(container, "destroy")
         container.notify_removed()
+
+
+async def _claim(container: Container) -> bool:
+    """Note that the container is being removed, unless it is up; Conflict if it is already."""
+    async with container.lock:
+        if container.status is Status.REMOVING:
+            raise _in_progress(container)
+        if not container.up:
+            container.move(Status.REMOVING)
+        return not container.up
 
 
 async def _bring_down(context: Context, container: Container, *, force: bool) -> None:
@@ -82,6 +88,7 @@ async def _clean_up(context: Context, container: Container, *, volumes: bool) ->
     for attachment in container.pending:
         os.close(attachment.fd)
     container.pending.clear()
+    context.executions.forget(container)
     await asyncio.to_thread(remove_files, context, container)
     await context.networks.forget(container.id)
     await context.volumes.release(container.id)

@@ -1,6 +1,7 @@
 """Looking into a container's root filesystem, whether it runs or not."""
 
 import os
+import stat
 from collections.abc import Sequence
 
 from tiffin.fs.rooted import Root
@@ -17,11 +18,17 @@ def view_key(container_id: str, index: int) -> str:
 def read_lines(root: Root, path: str) -> Sequence[str]:
     """Return the lines of a small text file, () if there is none. OSError."""
     try:
-        fd = root.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        place = root.open(path, os.O_PATH | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return ()
-    with os.fdopen(fd, "rb") as file:
-        return file.read(_LARGEST_TEXT).decode(errors="replace").splitlines()
+    try:
+        # Only a regular file is ever opened: an image may hold device nodes under any name.
+        if not stat.S_ISREG(os.fstat(place).st_mode):
+            return ()
+        with open(f"/proc/self/fd/{place}", "rb") as file:
+            return file.read(_LARGEST_TEXT).decode(errors="replace").splitlines()
+    finally:
+        os.close(place)
 
 
 def process_root(pid: int) -> Root:

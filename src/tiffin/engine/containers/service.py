@@ -44,7 +44,7 @@ from tiffin.engine.containers import (
 from tiffin.engine.containers.archive import Archives
 from tiffin.engine.containers.attach import AttachOptions
 from tiffin.engine.containers.context import Context, Explain, silent
-from tiffin.engine.containers.executions import Execution, Executions
+from tiffin.engine.containers.execution import Execution
 from tiffin.engine.containers.listing import ListOptions
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.status import Status
@@ -64,7 +64,6 @@ class Containers:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._executions = Executions()
 
     # Life of the service
 
@@ -204,11 +203,11 @@ class Containers:
     def exec_create(self, reference: str, request: ExecCreateRequest) -> str:
         """Note what shall be executed, and return its id."""
         container = self.find(reference)
-        return executions.create(self._context, self._executions, container, request).id
+        return executions.create(self._context, container, request).id
 
     def exec_claim(self, identifier: str) -> Execution:
         """Return an exec that is about to be started, by nobody else."""
-        execution = self._executions.find(identifier)
+        execution = self._context.executions.find(identifier)
         executions.claim(execution)
         return execution
 
@@ -223,11 +222,11 @@ class Containers:
 
     async def exec_inspect(self, identifier: str) -> ExecInspect:
         """Describe one."""
-        return await executions.inspect(self._executions.find(identifier))
+        return await executions.inspect(self._context.executions.find(identifier))
 
     async def exec_resize(self, identifier: str, rows: int, columns: int) -> None:
         """Set its terminal's size."""
-        await executions.resize(self._executions.find(identifier), rows, columns)
+        await executions.resize(self._context.executions.find(identifier), rows, columns)
 
     # For other services
 

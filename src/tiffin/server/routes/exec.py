@@ -12,7 +12,7 @@ from tiffin.api.types.exec import (
     ExecInspect,
     ExecStartRequest,
 )
-from tiffin.engine.containers.executions import Execution
+from tiffin.engine.containers.execution import Execution
 from tiffin.engine.containers.resize import check_size
 from tiffin.engine.tasks.contract import Attachment
 from tiffin.errors import InvalidArgument, TiffinError
