@@ -1,5 +1,6 @@
 import asyncio
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -40,8 +41,22 @@ class Engine:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return Engine(tmp_path)
+def start(tmp_path: Path) -> Iterator[Callable[[], Engine]]:
+    """Start an engine; again, as after a kill: nothing was closed."""
+    started: list[Engine] = []
+
+    def start_one() -> Engine:
+        started.append(Engine(tmp_path))
+        return started[-1]
+
+    yield start_one
+    for each in started:
+        each.database.close()
+
+
+@pytest.fixture
+def engine(start: Callable[[], Engine]) -> Engine:
+    return start()
 
 
 @pytest.fixture
@@ -190,12 +205,12 @@ async def test_disk_usage(volumes: Volumes) -> None:
     assert (await volumes.inspect("data")).usage_data is None
 
 
-async def test_volumes_survive_a_restart(engine: Engine) -> None:
+async def test_volumes_survive_a_restart(engine: Engine, start: Callable[[], Engine]) -> None:
     await engine.volumes.create("data", options={"type": "none", "o": "bind", "device": "/srv"})
     anonymous = await engine.volumes.create()
     before = await engine.volumes.list(Filters())
     (engine.root / "volumes" / "stray" / "data").mkdir(parents=True)
-    again = Engine(engine.root)  # as a kill would leave it: nothing closed
+    again = start()
     await again.volumes.recover()
     assert await again.volumes.list(Filters()) == before
     assert len(os.listdir(engine.root / "volumes")) == 2
@@ -203,7 +218,9 @@ async def test_volumes_survive_a_restart(engine: Engine) -> None:
     assert report.volumes_deleted == [anonymous.name]
 
 
-async def test_what_was_removed_can_be_restored(engine: Engine, volumes: Volumes) -> None:
+async def test_what_was_removed_can_be_restored(
+    engine: Engine, volumes: Volumes, start: Callable[[], Engine]
+) -> None:
     volume = await volumes.create("data", labels={"a": "b"})
     Path(volume.mountpoint, "file").write_text("precious")
     await volumes.remove("data")
@@ -213,15 +230,17 @@ async def test_what_was_removed_can_be_restored(engine: Engine, volumes: Volumes
     assert Path(volume.mountpoint, "file").read_text() == "precious"
     with pytest.raises(Conflict):
         await volumes.restore("data")
-    again = Engine(engine.root)
+    again = start()
     await again.volumes.recover()
     assert await names(again.volumes) == ["data"]
 
 
-async def test_a_removal_that_was_cut_off_is_seen_through(engine: Engine) -> None:
+async def test_a_removal_that_was_cut_off_is_seen_through(
+    engine: Engine, start: Callable[[], Engine]
+) -> None:
     await engine.volumes.create("data")
     engine.database.query("DELETE FROM volumes")  # killed right after this
-    again = Engine(engine.root)
+    again = start()
     await again.volumes.recover()
     assert await names(again.volumes) == []
     assert not os.listdir(engine.root / "volumes")

@@ -91,12 +91,12 @@ def test_snapshots_survive_their_snapshotter(tmp_path: Path) -> None:
     first.commit("layer", "key")
     mounts = first.prepare("active", "layer")
     seen = list(first.walk())
-    del first  # as a kill would leave it: nothing closed
-    second = OverlaySnapshotter(tmp_path)
+    second = OverlaySnapshotter(tmp_path)  # as after a kill: nothing was closed
     assert list(second.walk()) == seen
     assert second.mounts("active") == mounts
     assert second.recover({"active"}) == []
     second.close()
+    first.close()
 
 
 def test_strays_and_rows_without_directory_are_dropped(tmp_path: Path) -> None:
