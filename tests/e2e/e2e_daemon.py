@@ -9,6 +9,7 @@ import http.client
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -55,6 +56,7 @@ class Daemon:
         self.pool = f"10.{200 + number[2] % 50}.0.0/16"
         self.options = options
         self.process: subprocess.Popen[bytes] | None = None
+        self._first_rules: list[str] | None = None
         self.environment = {
             **os.environ,
             "DOCKER_CONFIG": str(self.base / "client"),
@@ -76,9 +78,10 @@ class Daemon:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env={**os.environ, "TIFFIN_E2E": str(self.base)},
             )
         self.wait_until(self._answers, "the daemon answers", START_TIMEOUT_S)
+        if self._first_rules is None:
+            self._first_rules = self._rules()
 
     def command(self, host: str) -> list[str]:
         """Return the command line that starts this daemon on `host`."""
@@ -213,8 +216,8 @@ class Daemon:
 
     def leaks(self) -> list[str]:
         """Name what is left of containers; call it after `clean`."""
-        return [*self._left_mounts(), *self._left_links(), *self._left_cgroups(),
-                *self._left_processes()]  # fmt: skip
+        return [*self._left_mounts(), *self._left_links(), *self._left_rules(),
+                *self._left_cgroups(), *self._left_processes()]  # fmt: skip
 
     def destroy(self) -> None:
         """Clean, check for leaks, stop, and take away everything with this daemon's tag."""
@@ -227,7 +230,7 @@ class Daemon:
             status = self.stop()
             if status != 0:
                 problems.append(f"the daemon ended with {status}")
-            self.wait_until(lambda: not self._left_processes(with_spawner=True), "all ended", 10)
+            self.wait_until(lambda: not self._left_processes(with_helpers=True), "all ended", 10)
         finally:
             if self.process is not None and self.process.poll() is None:
                 self.kill9()
@@ -276,14 +279,31 @@ class Daemon:
         return [f"mount {line.split()[4]}" for line in table.splitlines() if str(self.base) in line]
 
     def _left_links(self) -> list[str]:
-        """Interfaces of our bridges: only the default bridge itself may stay."""
-        left = []
-        for link in Path("/sys/class/net").iterdir():
-            master = link / "master"
-            bridge = os.path.basename(os.readlink(master)) if master.exists() else ""
-            if bridge == f"{self.tag}0":
-                left.append(f"interface {link.name} on {bridge}")
-        return left
+        """Interfaces that bear our tag: only the default bridge may stay."""
+        return [
+            f"interface {name}"
+            for name in os.listdir("/sys/class/net")
+            if name.startswith(self.tag) and name != f"{self.tag}0"
+        ]
+
+    def _left_rules(self) -> list[str]:
+        """Lines of our nftables tables that were not there when the daemon had just started."""
+        return [f"rule {line}" for line in self._rules() if line not in (self._first_rules or ())]
+
+    def _rules(self) -> list[str]:
+        """Return the lines of our tables, without counts."""
+        if not shutil.which("nft"):
+            return []
+        lines = []
+        for family in ("ip", "ip6", "inet", "bridge"):
+            done = subprocess.run(
+                ["nft", "list", "table", family, self.tag],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            lines += [
+                re.sub(r"packets \d+ bytes \d+", "", line) for line in done.stdout.splitlines()
+            ]
+        return [line.strip() for line in lines if line.strip()]
 
     def _left_cgroups(self) -> list[str]:
         left = []
@@ -295,25 +315,30 @@ class Daemon:
         base = Path("/sys/fs/cgroup")
         return [path for path in (base / self.tag, *base.glob(f"*/{self.tag}")) if path.is_dir()]
 
-    def _left_processes(self, *, with_spawner: bool = False) -> list[str]:
-        """Processes that bear our mark or sit in our cgroups; the spawner is the daemon's."""
+    def _left_processes(self, *, with_helpers: bool = False) -> list[str]:
+        """Processes that name our roots or sit in our cgroups.
+
+        The spawner and the shim that it keeps ready end with the daemon, so that those are only
+        looked for `with_helpers`, after it.
+        """
         left = []
         for directory in Path("/proc").glob("[0-9]*"):
             pid = int(directory.name)
-            if self.process is not None and pid == self.process.pid:
+            if pid == os.getpid() or (self.process is not None and pid == self.process.pid):
                 continue
             with contextlib.suppress(OSError):
-                marked = f"TIFFIN_E2E={self.base}".encode() in (directory / "environ").read_bytes()
-                ours = marked or f"/{self.tag}/" in (directory / "cgroup").read_text()
                 name = (directory / "comm").read_text().strip()
-                if ours and (with_spawner or name != "tiffin-spawner"):
+                command = (directory / "cmdline").read_bytes()
+                grouped = f"/{self.tag}/" in (directory / "cgroup").read_text()
+                helper = name.startswith("tiffin-") and str(self.base).encode() in command
+                if grouped or (helper and with_helpers):
                     left.append(f"process {pid} {name}")
         return left
 
     def take_away(self) -> None:
         """Remove everything that bears this daemon's tag or lies below its roots."""
         self.log_tail = self.log[-4000:] if self.log_path.exists() else ""
-        for entry in self._left_processes(with_spawner=True):
+        for entry in self._left_processes(with_helpers=True):
             with contextlib.suppress(OSError):
                 os.kill(int(entry.split()[1]), signal.SIGKILL)
         for mount in reversed(self._left_mounts()):
