@@ -9,6 +9,8 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import repeat
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from pathlib import Path
 from urllib.parse import quote_plus
@@ -244,7 +246,19 @@ def _render(runs: list[_Run], query: LogQuery, form: LogFormat) -> bytes:
     for is_stdout, payload in runs:
         if payload and (query.stdout if is_stdout else query.stderr):
             if form.framed:
-                stream = stdcopy.STDOUT if is_stdout else stdcopy.STDERR
-                portions.append(stdcopy.header(stream, len(payload)))
-            portions.append(payload)
+                portions += _frames(stdcopy.STDOUT if is_stdout else stdcopy.STDERR, payload)
+            else:
+                portions.append(payload)
     return b"".join(portions)
+
+
+_header = lru_cache(maxsize=4096)(stdcopy.header)
+
+
+def _frames(stream: int, payload: bytes) -> list[bytes]:
+    """Return one frame for each line, in pieces: some clients take a frame for a line."""
+    *lines, last = payload.split(b"\n")
+    pieces = [b"\n"] * (3 * len(lines))
+    pieces[0::3] = map(_header, repeat(stream), [len(line) + 1 for line in lines])
+    pieces[1::3] = lines
+    return [*pieces, _header(stream, len(last)), last] if last else pieces

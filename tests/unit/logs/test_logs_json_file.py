@@ -156,3 +156,12 @@ def test_other_layouts_and_torn_records_are_coped_with(tmp_path: Path) -> None:
 
 def test_an_absent_log_is_empty(tmp_path: Path) -> None:
     assert read(tmp_path / "nothing") == []
+
+
+def test_each_line_goes_out_in_a_frame_of_its_own(tmp_path: Path) -> None:
+    parts = [("stdout", b"hello\nworld\n\n"), ("stderr", b"no\n"), ("stdout", b"end")]
+    write(tmp_path, parts)
+    query, form = LogQuery(), LogFormat(framed=True, timestamps=False, details=False)
+    sent = b"".join(filter(None, select.reader("json-file", tmp_path).stream(query, form)))
+    lines = [(1, b"hello\n"), (1, b"world\n"), (1, b"\n"), (2, b"no\n"), (1, b"end")]
+    assert sent == b"".join(stdcopy.frame(stream, line) for stream, line in lines)
