@@ -41,7 +41,8 @@ class JsonLines:
 
     The handler returns `out.response` afterwards. The status and headers leave at once; with
     `lazy` only with the first value, so that an error before it still becomes a proper status (as
-    Docker does for pull, push, load and build). A later error becomes a line of its own.
+    Docker does for pull, push and build). A later error becomes a line of its own; with
+    `always_ok` (load) any does.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class JsonLines:
         request: web.Request,
         *,
         lazy: bool = False,
+        always_ok: bool = False,
         content_type: str = "application/json",
     ) -> None:
         self.response = web.StreamResponse(headers={"Content-Type": content_type})
         self._request = request
         self._lazy = lazy
+        self._always_ok = always_ok
 
     async def __aenter__(self) -> Self:
         mark_stream(self._request)
@@ -79,9 +82,9 @@ class JsonLines:
         if error is None:
             await self._prepare()
             return False
-        if not self.response.prepared or not isinstance(error, Exception):
+        if not isinstance(error, Exception) or isinstance(error, ConnectionError | Cancelled):
             return False
-        if isinstance(error, ConnectionError | Cancelled):
+        if not self.response.prepared and not (self._always_ok and isinstance(error, TiffinError)):
             return False
         if not isinstance(error, TiffinError):
             log.error("stream of %s failed", self._request.path, exc_info=error)

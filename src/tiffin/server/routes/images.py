@@ -204,6 +204,7 @@ def _moving(images: Images) -> list[Route]:
         return await progress_stream(
             request,
             lambda emit: images.load(_Plain(stream), emit=emit, quiet=quiet, platform=platform),
+            always_ok=True,
         )
 
     async def save(request: web.Request) -> web.StreamResponse:

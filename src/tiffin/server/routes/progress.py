@@ -13,12 +13,12 @@ _HIGH_WATER = 10_000
 
 
 async def progress_stream(
-    request: web.Request, work: Callable[[Emit], Awaitable[object]]
+    request: web.Request, work: Callable[[Emit], Awaitable[object]], *, always_ok: bool = False
 ) -> web.StreamResponse:
     """Run `work` and send what it emits.
 
-    An error before the first line becomes a status, a later one a line. The work is cancelled when
-    the client goes away.
+    An error before the first line becomes a status, unless `always_ok`, a later one a line. The
+    work is cancelled when the client goes away.
     """
     queue: asyncio.Queue[JsonMessage | None] = asyncio.Queue()
 
@@ -33,7 +33,7 @@ async def progress_stream(
         finally:
             queue.put_nowait(None)
 
-    async with JsonLines(request, lazy=True) as out:
+    async with JsonLines(request, lazy=True, always_ok=always_ok) as out:
         task = asyncio.create_task(run())
         try:
             while (message := await queue.get()) is not None:
