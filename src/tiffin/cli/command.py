@@ -21,6 +21,14 @@ class CommandFailed(Exception):
         self.code = code
 
 
+class TemplateError(Exception):
+    """A `--format` asks for something that is not there."""
+
+
+class MalformedTemplate(TemplateError):
+    """A `--format` is not a template."""
+
+
 class Globals(NamedTuple):
     """What stood before the command's name."""
 
@@ -71,7 +79,11 @@ class Command(NamedTuple):
     maximum: int = UNLIMITED
     interspersed: bool = True
     failure_code: int = 1
-    """Exit code for errors of usage and of the daemon (125 for what runs processes)."""
+    """Exit code for values that do not fit together (125 for what makes containers)."""
+    runs: bool = False
+    """Whether errors of the daemon are told from the container's own by a prefix and 125."""
+    details: str = ""
+    """Further paragraphs of `--help`."""
 
 
 def api_environment() -> str:

@@ -1,5 +1,6 @@
 """The table of commands: words → module. A module is imported only when its command is typed."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -24,7 +25,7 @@ GROUPS: dict[str, str] = {
 }
 
 _CONTAINER = (
-    "attach commit cp create diff exec export inspect! kill logs pause port prune! rename restart rm "
+    "attach commit cp create diff exec export inspect! kill logs pause port prune! rename restart "
     "run start stats stop top unpause update wait"
 )
 _IMAGE = "build history import inspect! load prune! pull push save tag"
@@ -40,6 +41,7 @@ def _verbs(group: str, folder: str, names: str) -> list[Entry]:
 
 ENTRIES: list[Entry] = [
     *_verbs("container", "containers", _CONTAINER),
+    Entry("container", "rm", "containers.rm", aliases=("remove",)),
     Entry("container", "ls", "containers.ps", top=False, aliases=("list", "ps")),
     Entry("", "ps", "containers.ps"),
     *_verbs("image", "images", _IMAGE.replace("import", "import_")),
@@ -80,6 +82,22 @@ def find(words: tuple[str, ...]) -> Entry | None:
         if len(words) == 1 and entry.top and words[0] == names[0]:
             return entry
     return None
+
+
+def spellings(words: Sequence[str]) -> list[str]:
+    """Return all ways to write the command that `words` name, the group's own first."""
+    entry = find(tuple(words))
+    if entry is None:
+        return []
+    found: list[str] = []
+    for other in ENTRIES:
+        if other.module == entry.module:
+            name = _spelling(other.verb)
+            if other.group:
+                found += [f"{other.group} {spelled}" for spelled in (name, *other.aliases)]
+            if other.top:
+                found.append(name)
+    return found
 
 
 def verbs(group: str) -> list[tuple[str, Entry]]:

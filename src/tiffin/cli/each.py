@@ -9,22 +9,27 @@ from tiffin.client.api import ApiError
 
 def for_each(names: Sequence[str], act: Callable[[str], object], *, echo: bool = True) -> int:
     """Call `act` for every name, printing each that worked; 1 if any failed, with its reason."""
-    failed = False
+    return int(bool(failures(names, act, echo=echo)))
+
+
+def failures(names: Sequence[str], act: Callable[[str], object], *, echo: bool = True) -> list[str]:
+    """Call `act` for every name, printing each that worked; return those that failed."""
+    failed: list[str] = []
     for name in names:
         try:
             act(name)
         except ApiError as error:
             print(f"Error response from daemon: {error.message}", file=sys.stderr)
-            failed = True
+            failed.append(name)
         else:
             if echo:
                 print(name, flush=True)
-    return int(failed)
+    return failed
 
 
 def confirm(question: str) -> None:
-    """Ask before something is lost; CommandFailed unless the answer is yes."""
+    """Ask before something is lost; CommandFailed (with code 0) unless the answer is yes."""
     sys.stdout.write(f"{question} [y/N] ")
     sys.stdout.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise CommandFailed("operation cancelled" if sys.stdin.isatty() else "", 1)
+        raise CommandFailed("", 0)

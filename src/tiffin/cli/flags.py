@@ -218,9 +218,9 @@ def _parse_words(text: str) -> list[str]:
     return text.split(",") if text else []
 
 
-def _parse_key_value(text: str) -> str:
+def _parse_filter(text: str) -> str:
     if "=" not in text:
-        raise ValueError(f"{text} must be formatted as key=value")
+        raise ValueError("bad format of filter (expected name=value)")
     return text
 
 
@@ -230,14 +230,12 @@ INT = Kind("int", parse_int)
 UINT16 = Kind("uint16", parse_unsigned)
 LIST = Kind("list", str, repeats=True)
 STRINGS = Kind("strings", _parse_words, repeats=True)
-MAP = Kind("map", _parse_key_value, repeats=True)
+MAP = Kind("map", str, repeats=True)
 BYTES = Kind("bytes", parse_size)
 DECIMAL = Kind("decimal", parse_nano_cpus)
 DURATION = Kind("duration", parse_duration)
-FILTER = Kind("filter", str, repeats=True)
-MOUNT = Kind("mount", str, repeats=True)
-NETWORK = Kind("network", str, repeats=True)
-ULIMIT = Kind("ulimit", str, repeats=True)
+ENDPOINT = Kind("stringToString", _parse_words, repeats=True)
+FILTER = Kind("filter", _parse_filter, repeats=True)
 
 
 def boolean(name: str, help_text: str, short: str = "", *, default: bool = False) -> Flag:

@@ -74,6 +74,15 @@ def local_time(unix_s: float) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S %z %Z}"
 
 
+def go_time(text: str) -> str:
+    """Return an RFC 3339 time as Go prints it, e.g. `2024-05-01 10:00:00.5 +0000 UTC`."""
+    body, zone = text.removesuffix("Z"), "+0000 UTC"
+    if not text.endswith("Z") and len(text) > 6 and text[-6] in "+-":
+        body, offset = text[:-6], text[-6:].replace(":", "")
+        zone = f"{offset} {offset}"
+    return f"{body.replace('T', ' ')} {zone}"
+
+
 def short_id(identifier: str, *, truncate: bool = True) -> str:
     """Return an id in its 12-digit form, without the algorithm."""
     return identifier.removeprefix("sha256:")[:12] if truncate else identifier

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tiffin.cli.command import CommandFailed, MalformedTemplate, TemplateError
 from tiffin.cli.table import print_objects
-from tiffin.cli.template import TemplateError
 from tiffin.client.api import ApiError
 
 Lookup = Callable[[str], Any]
@@ -20,11 +20,15 @@ def inspect(names: Sequence[str], lookup: Lookup, format_text: str) -> int:
             found.append(lookup(name))
         except ApiError as error:
             faults.append(f"Error response from daemon: {error.message}")
+        except CommandFailed as error:
+            faults.append(error.message)
     if found or not format_text:
         try:
             print_objects(found, format_text)
         except TemplateError as error:
-            faults.append(str(error))
+            if isinstance(error, MalformedTemplate):
+                raise
+            faults.append(f"template parsing error: {error}")
     for fault in faults:
         sys.stdout.flush()
         print(fault, file=sys.stderr)

@@ -4,13 +4,20 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from tiffin import __version__
 from tiffin.cli import commands
-from tiffin.cli.command import UNLIMITED, Command, CommandFailed, Context, Globals
+from tiffin.cli.command import (
+    UNLIMITED,
+    Command,
+    CommandFailed,
+    Context,
+    Globals,
+    MalformedTemplate,
+    TemplateError,
+)
 from tiffin.cli.flags import BOOL, Flag, UsageError, Values, boolean, listing, parse, string
-from tiffin.cli.usage import PROGRAM, command_usage, flag_lines
+from tiffin.cli.usage import PROGRAM, command_help, command_usage, group_usage, overview
 from tiffin.client.api import ApiError
 from tiffin.client.endpoint import EndpointError
 from tiffin.client.http import ConnectFailed, ProtocolFault
@@ -39,7 +46,7 @@ GLOBAL_FLAGS: list[Flag] = [
     boolean("version", "Print version information and quit", "v"),
     boolean("help", "Print usage", "h"),
 ]
-HELP = Flag("help", BOOL, "Print usage", default=False, hidden=True)
+HELP = Flag("help", BOOL, "Print usage", "h", default=False, hidden=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -60,77 +67,93 @@ def _main(arguments: list[str]) -> int:
     try:
         options, rest = parse(GLOBAL_FLAGS, arguments, interspersed=False)
     except UsageError as error:
-        return _fail(f"{error}\nSee '{PROGRAM} --help'.", 125)
+        usage = f"Usage:  {PROGRAM} [OPTIONS] COMMAND [ARG...]"
+        return _fail(f"{error}\n\n{usage}\n\nRun '{PROGRAM} --help' for more information", 125)
     if options["version"]:
         print(f"Tiffin version {__version__}")
         return 0
+    if rest and rest[0] == "help":
+        return _help_topic(options, rest[1:])
     if not rest or options["help"]:
-        print(_overview())
+        print(overview(GLOBAL_FLAGS))
         return 0
-    if rest[0] == "help":
-        rest = [*rest[1:], "--help"]
-        if len(rest) == 1:
-            print(_overview())
-            return 0
     return _dispatch(options, rest)
 
 
+def _help_topic(options: Values, words: list[str]) -> int:
+    if not words:
+        print(overview(GLOBAL_FLAGS))
+        return 0
+    if words[0] not in commands.GROUPS and commands.find((words[0],)) is None:
+        return _fail(f"unknown help topic: {' '.join(words)}", 1)
+    return _dispatch(options, [*words, "--help"])
+
+
 def _dispatch(options: Values, words: list[str]) -> int:
-    if words[0] in commands.GROUPS:
-        group = words[0]
-        if len(words) == 1 or words[1] in ("--help", "-h"):
-            print(_group_usage(group))
-            return 0
-        entry = commands.find((group, words[1]))
-        used = 2
-    else:
-        entry, used = commands.find((words[0],)), 1
+    in_group = words[0] in commands.GROUPS
+    used = 2 if in_group else 1
+    if in_group and (len(words) == 1 or words[1] in ("--help", "-h")):
+        print(group_usage(words[0]), file=sys.stdout if len(words) > 1 else sys.stderr)
+        return 0
+    entry = commands.find(tuple(words[:used]))
     if entry is None:
-        name = f"{PROGRAM} {' '.join(words[: 2 if words[0] in commands.GROUPS else 1])}"
-        parent = f"{PROGRAM} {words[0]}" if words[0] in commands.GROUPS else PROGRAM
-        return _fail(
-            f"{PROGRAM}: unknown command: {name}\n\nRun '{parent} --help' for more information", 1
-        )
+        return _fail(_unknown(words[:used]), 1)
     module = importlib.import_module(f"tiffin.cli.{entry.module}")
     command: Command = module.COMMAND
     return _run(command, words[:used], words[used:], options)
 
 
+def _unknown(words: list[str]) -> str:
+    parent = " ".join([PROGRAM, *words[:-1]])
+    usage = f"Usage:  {parent}\n\n" if len(words) > 1 else ""
+    return (
+        f"{PROGRAM}: unknown command: {PROGRAM} {' '.join(words)}\n\n"
+        f"{usage}Run '{parent} --help' for more information"
+    )
+
+
 def _run(command: Command, words: list[str], arguments: list[str], options: Values) -> int:
     usage = command_usage(words, command.synopsis)
     see = f"'{PROGRAM} {' '.join(words)} --help' for more information"
+    own_help = any(flag.name == "help" for flag in command.flags)
     try:
-        flags = [*command.flags, HELP]
+        flags = [*command.flags] if own_help else [*command.flags, HELP]
         values, rest = parse(flags, arguments, interspersed=command.interspersed)
     except UsageError as error:
         return _fail(f"{error}\n\n{usage}\n\nRun {see}", 125)
     if values["help"]:
-        print(_help(command, words))
+        print(command_help(command, words))
         return 0
     wrong = _count_fault(command, " ".join(words), len(rest))
     if wrong:
-        return _fail(f"{PROGRAM}: {wrong}\n\n{usage}\n\nSee {see}", 1)
+        verb = "See" if "at least" in wrong and "at most" not in wrong else "Run"
+        return _fail(f"{PROGRAM}: {wrong}\n\n{usage}\n\n{verb} {see}", 1)
     context = Context(_globals(options))
     try:
         return command.run(context, values, rest)
     except UsageError as error:
+        if command.failure_code == 1:
+            return _fail(str(error), 1)
         return _fail(f"{PROGRAM}: {error}\n\nRun {see}", command.failure_code)
     except ApiError as error:
-        return _fail(_daemon_said(error.message, command), command.failure_code)
+        return _daemon_said(error.message, command)
+    except TemplateError as error:
+        malformed = isinstance(error, MalformedTemplate)
+        sys.stdout.flush()
+        return _fail(f"template parsing error: {error}", 64 if malformed else 1)
     except CommandFailed as error:
         return _fail(error.message, error.code) if error.message else error.code
     except (ConnectFailed, ProtocolFault, EndpointError) as error:
-        prefix = f"{PROGRAM}: " if command.failure_code == 125 else ""
-        return _fail(f"{prefix}{error}", command.failure_code)
+        if not command.runs:
+            return _fail(str(error), 1)
+        return _fail(f"{PROGRAM}: {error}\n\nRun {see}", 125)
 
 
-def _daemon_said(message: str, command: Command) -> str:
-    if command.failure_code == 125:
-        return (
-            f"{PROGRAM}: Error response from daemon: {message}\n\n"
-            f"Run '{PROGRAM} run --help' for more information"
-        )
-    return f"Error response from daemon: {message}"
+def _daemon_said(message: str, command: Command) -> int:
+    text = f"Error response from daemon: {message}"
+    if not command.runs:
+        return _fail(text, 1)
+    return _fail(f"{PROGRAM}: {text}\n\nRun '{PROGRAM} run --help' for more information", 125)
 
 
 def _globals(options: Values) -> Globals:
@@ -156,6 +179,8 @@ def _count_fault(command: Command, words: str, count: int) -> str:
     if count >= least and (most == UNLIMITED or count <= most):
         return ""
     name = f"'{PROGRAM} {words}'"
+    if 0 < least < most:
+        return f"{name} requires at least {least} and at most {most} arguments"
     if most == 0:
         return f"{name} accepts no arguments"
     if least == most:
@@ -163,40 +188,6 @@ def _count_fault(command: Command, words: str, count: int) -> str:
     if count < least:
         return f"{name} requires at least {least} argument{plural}"
     return f"{name} requires at most {most} argument{plural}"
-
-
-def _help(command: Command, words: list[str]) -> str:
-    lines = [command_usage(words, command.synopsis), "", command.summary]
-    if any(not flag.hidden for flag in command.flags):
-        lines += ["", "Options:", *flag_lines(command.flags)]
-    return "\n".join(lines)
-
-
-def _group_usage(group: str) -> str:
-    lines = [f"Usage:  {PROGRAM} {group} COMMAND", "", commands.GROUPS[group], "", "Commands:"]
-    lines += _summaries(group)
-    lines += ["", f"Run '{PROGRAM} {group} COMMAND --help' for more information on a command."]
-    return "\n".join(lines)
-
-
-def _overview() -> str:
-    lines = [f"Usage:  {PROGRAM} [OPTIONS] COMMAND", "", "Containers, whole", ""]
-    lines += ["Management Commands:"]
-    lines += [f"  {name:<11} {text}" for name, text in sorted(commands.GROUPS.items())]
-    lines += ["", "Commands:", *_summaries(""), "", "Global Options:"]
-    lines += flag_lines([flag for flag in GLOBAL_FLAGS if flag.name != "help"])
-    lines += ["", f"Run '{PROGRAM} COMMAND --help' for more information on a command."]
-    return "\n".join(lines)
-
-
-def _summaries(group: str) -> list[str]:
-    found = commands.verbs(group)
-    width = max(len(name) for name, _ in found)
-    return [
-        f"  {name:<{width}} {importlib.import_module('tiffin.cli.' + entry.module).COMMAND.summary}"
-        for name, entry in found
-        if Path(__file__).with_name(entry.module.replace(".", "/") + ".py").exists()
-    ]
 
 
 def _fail(message: str, code: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from tiffin.cli.command import CommandFailed
 
 
-def check_destination(output: str) -> None:
+def check_destination(output: str, verb: str) -> None:
     """Refuse a terminal, or a directory that is not there; CommandFailed."""
     if not output:
         if sys.stdout.isatty():
@@ -19,7 +19,9 @@ def check_destination(output: str) -> None:
         return
     parent = Path(output).parent
     if not parent.is_dir():
-        raise CommandFailed(f'invalid output path: directory "{parent}" does not exist')
+        raise CommandFailed(
+            f"failed to {verb}: invalid output path: stat {parent}: no such file or directory"
+        )
 
 
 def write_stream(blocks: Iterable[bytes], output: str) -> None:

@@ -1,18 +1,18 @@
 """Environment and label texts, with their files."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from tiffin.cli.containers.kinds import parse_environment
 from tiffin.cli.flags import UsageError
 
 
 def environment(texts: Sequence[str], files: Sequence[str]) -> list[str]:
-    """Return `K=V` entries: files first; a bare `K` takes the caller's value, if there is one."""
+    """Return `K=V` entries: those of files first, then `texts` as they were parsed."""
     entries: list[str] = []
     for path in files:
-        entries.extend(_resolve(line) for line in _lines(path, "env"))
-    entries.extend(_resolve(text) for text in texts)
+        entries.extend(parse_environment(line) for line in _lines(path, "env"))
+    entries.extend(texts)
     return [entry for entry in entries if entry]
 
 
@@ -21,8 +21,6 @@ def labels(texts: Sequence[str], files: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in [line for path in files for line in _lines(path, "label")] + list(texts):
         key, _, value = text.partition("=")
-        if not key:
-            raise UsageError(f"invalid label '{text}': empty name")
         found[key] = value
     return found
 
@@ -33,18 +31,11 @@ def key_values(texts: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def _resolve(text: str) -> str:
-    name, equals, _ = text.partition("=")
-    if not name:
-        raise UsageError(f"invalid environment variable: {text}")
-    if equals:
-        return text
-    return f"{name}={os.environ[name]}" if name in os.environ else ""
-
-
 def _lines(path: str, what: str) -> list[str]:
     try:
         content = Path(path).read_text(encoding="utf-8-sig")
+    except IsADirectoryError:
+        raise UsageError(f"invalid {what} file ({path}): read {path}: is a directory") from None
     except OSError as error:
         raise UsageError(f"open {path}: {(error.strerror or '').lower()}") from error
     except UnicodeDecodeError as error:

@@ -4,32 +4,28 @@ import csv
 import os
 from typing import Any
 
-from tiffin.cli.flags import UsageError, parse_bool, parse_size
+from tiffin.cli.flags import parse_bool, parse_size
 
 Mount = dict[str, Any]
 
 
 def parse_mount(text: str) -> Mount:
-    """Return one API Mount of a `--mount` value; UsageError with Docker's wording."""
-    fields = next(csv.reader([text], strict=True), [])
-    mount: Mount = {"Type": "volume", "Target": ""}
+    """Return one API Mount of a `--mount` value; ValueError with Docker's wording."""
     try:
-        for item in fields:
-            _set(mount, item)
-    except ValueError as error:
-        raise _invalid(text, str(error)) from error
+        fields = next(csv.reader([text], strict=True), [])
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    mount: Mount = {"Type": "volume", "Target": ""}
+    for item in fields:
+        _set(mount, item)
     kind = mount["Type"]
     if not mount["Target"]:
-        raise _invalid(text, "target is required")
+        raise ValueError("target is required")
     for option, owner in (("VolumeOptions", "volume"), ("BindOptions", "bind"),
                           ("TmpfsOptions", "tmpfs"), ("ImageOptions", "image")):  # fmt: skip
         if option in mount and kind != owner:
-            raise _invalid(text, f"cannot mix '{owner}-*' options with mount type '{kind}'")
+            raise ValueError(f"cannot mix '{owner}-*' options with mount type '{kind}'")
     return mount
-
-
-def _invalid(text: str, fault: str) -> UsageError:
-    return UsageError(f'invalid argument "{text}" for "--mount" flag: {fault}')
 
 
 def _set(mount: Mount, item: str) -> None:

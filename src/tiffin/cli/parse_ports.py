@@ -81,8 +81,10 @@ def _split(text: str) -> tuple[str, str, str]:
 def _range(text: str, fault: str) -> tuple[int, int]:
     first, dash, last = text.partition("-")
     last = last if dash else first
-    if not (first.isdigit() and last.isdigit()):
-        raise UsageError(fault)
+    for number in (first, last):
+        if not number.isdigit():
+            syntax = f', error: strconv.ParseUint: parsing "{number}": invalid syntax'
+            raise UsageError(fault + (syntax if "--expose" in fault else ""))
     low, high = int(first), int(last)
     if not low <= high <= 65535:
         raise UsageError(fault)

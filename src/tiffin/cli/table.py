@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from tiffin.cli.gotypes import from_json
 from tiffin.cli.template import Template, TemplateError, to_json
 
 GAP = 3
@@ -25,21 +26,51 @@ class Row:
         """Return a field for the template engine."""
         if name not in self._fields:
             raise TemplateError(
-                f'template: :1:2: executing "" at <.{name}>: can\'t evaluate field {name} in type Row'
+                f'template: :1:2: executing "" at <.{name}>: can\'t evaluate field {name} in type row'
             )
         value = self._fields[name]
-        return value() if callable(value) else value
+        return value() if callable(value) and not isinstance(value, Lookup) else value
 
     def template_json(self) -> dict[str, Any]:
         """Return all fields, sorted as Docker prints them."""
-        return {name: self.template_field(name) for name in sorted(self._fields)}
+        names = (n for n in sorted(self._fields) if not isinstance(self._fields[n], Lookup))
+        return {name: self.template_field(name) for name in names}
+
+
+class Lookup:
+    """A field that takes an argument: `.Label "name"`."""
+
+    def __init__(self, values: Mapping[str, str] | None) -> None:
+        self._values = values or {}
+
+    def __call__(self, key: str) -> str:
+        """Return the value of one key, "" if it is not there."""
+        return self._values.get(key, "")
+
+
+class _LabelHeader(Lookup):
+    """The header of a label's column is the label's last part."""
+
+    def __call__(self, key: str) -> str:
+        return key.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
 class _Headers(Row):
     """The row of headers: a field without one shows its own name in capitals."""
 
     def template_field(self, name: str) -> Any:  # noqa: ANN401
-        return self._fields.get(name, name.upper())
+        return _LabelHeader(None) if name == "Label" else self._fields.get(name, name.upper())
+
+
+def _first(value: Any, *_rest: Any) -> Any:  # noqa: ANN401
+    return value
+
+
+HEADER_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("json", "title", "lower", "upper", "truncate", "split"), _first),
+    "join": lambda items, separator="": items if isinstance(items, str) else separator.join(items),
+}
+"""What would change a value leaves its header alone."""
 
 
 def print_rows(
@@ -49,8 +80,12 @@ def print_rows(
     default: str,
     headers: Mapping[str, str],
     out: TextIO | None = None,
+    raw: str = "",
 ) -> None:
-    """Print `rows` in the format that the user asked for, `default` being a `table …` template."""
+    """Print `rows` in the format that the user asked for, `default` being a `table …` template.
+
+    `raw` lists `label:Field` pairs of the old format of that name. TemplateError.
+    """
     out = out or sys.stdout
     chosen = format_text or default
     if chosen == "table":
@@ -59,6 +94,9 @@ def print_rows(
         for row in rows:
             out.write(to_json(row) + "\n")
         return
+    if chosen == "raw" and raw:
+        pairs = (word.partition(":") for word in raw.split())
+        chosen = "".join(f"{label}: {{{{.{name}}}}}\n" for label, _, name in pairs)
     is_table = chosen.startswith("table")
     source = _unescape(chosen.removeprefix("table").strip() if is_table else chosen)
     template = Template(source)
@@ -66,7 +104,7 @@ def print_rows(
         for row in rows:
             out.write(template.render(row) + "\n")
         return
-    lines = [template.render(_Headers(headers))]
+    lines = [Template(source, HEADER_FUNCTIONS).render(_Headers(headers))]
     lines.extend(template.render(row) for row in rows)
     for line in align([line.split("\t") for line in lines]):
         out.write(line + "\n")
@@ -102,4 +140,9 @@ def print_objects(objects: Sequence[Any], format_text: str, out: TextIO | None =
         to_json if format_text == "json" else Template(_unescape(format_text)).render
     )
     for item in objects:
-        out.write(render(item) + "\n")
+        try:
+            text = render(from_json(item))
+        except TemplateError:
+            out.write("\n")
+            raise
+        out.write(text + "\n")

@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tiffin.cli.command import MalformedTemplate, TemplateError
+from tiffin.cli.gotypes import Absent, GoMap, optional
 
-class TemplateError(Exception):
-    """The template is malformed or asks for something that is not there."""
+__all__ = ["MalformedTemplate", "Template", "TemplateError", "show", "to_json"]
 
 
 _ACTION = re.compile(r"\{\{(-\s)?(.*?)(\s-)?\}\}", re.DOTALL)
@@ -24,6 +25,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 
+CONSTANTS = {"true": True, "false": False, "nil": None}
+
 Scope = dict[str, Any]
 Token = tuple[str, str]
 
@@ -31,13 +34,16 @@ Token = tuple[str, str]
 class Template:
     """A parsed template; `render` gives its text for one object."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(
+        self, source: str, functions: Mapping[str, Callable[..., Any]] | None = None
+    ) -> None:
         self._nodes = _parse(source)
+        self._functions = functions or {}
 
     def render(self, data: object) -> str:
         """Return the text for `data`; TemplateError if a field is missing."""
         out: list[str] = []
-        _run(self._nodes, data, {"$": data}, out)
+        _run(self._nodes, data, {"$": data, **self._functions}, out)
         return "".join(out)
 
 
@@ -59,7 +65,7 @@ def _parse(source: str) -> list[_Node]:
             continue
         _action(text, stack)
     if len(stack) != 1:
-        raise TemplateError("template parsing error: template: :1: unexpected EOF")
+        raise MalformedTemplate("template: :1: unexpected EOF")
     return root.body
 
 
@@ -74,7 +80,7 @@ def _split(source: str) -> list[Token]:
         position, trim = match.end(), bool(match[3])
     rest = source[position:]
     if "{{" in rest:
-        raise TemplateError("template parsing error: template: :1: unclosed action")
+        raise MalformedTemplate("template: :1: unclosed action")
     return [*pieces, ("text", rest.lstrip() if trim else rest)]
 
 
@@ -83,12 +89,14 @@ def _action(text: str, stack: list[tuple[_Node, list[_Node]]]) -> None:
         return
     word, _, rest = text.partition(" ")
     if word in ("if", "with", "range"):
+        if not rest.strip():
+            raise MalformedTemplate(f"template: :1: missing value for {word}")
         node = _Node(word, _tokens(rest))
         stack[-1][1].append(node)
         stack.append((node, node.body))
     elif word == "else":
         if len(stack) == 1:
-            raise TemplateError("template parsing error: template: :1: unexpected {{else}}")
+            raise MalformedTemplate("template: :1: unexpected {{else}}")
         node = stack.pop()[0]
         stack.append((node, node.otherwise))
         if rest.startswith("if"):
@@ -99,10 +107,20 @@ def _action(text: str, stack: list[tuple[_Node, list[_Node]]]) -> None:
             nested.otherwise = []
     elif word == "end":
         if len(stack) == 1:
-            raise TemplateError("template parsing error: template: :1: unexpected {{end}}")
+            raise MalformedTemplate("template: :1: unexpected {{end}}")
         stack.pop()
     else:
-        stack[-1][1].append(_Node("output", _tokens(text)))
+        tokens = _tokens(text)
+        if not tokens:
+            raise MalformedTemplate("template: :1: missing value for command")
+        _check_functions(tokens)
+        stack[-1][1].append(_Node("output", tokens))
+
+
+def _check_functions(tokens: list[Token]) -> None:
+    for kind, text in tokens:
+        if kind == "word" and text not in FUNCTIONS and text not in CONSTANTS:
+            raise MalformedTemplate(f'template: :1: function "{text}" not defined')
 
 
 def _tokens(text: str) -> list[Token]:
@@ -111,16 +129,12 @@ def _tokens(text: str) -> list[Token]:
     while position < len(text.rstrip()):
         match = _TOKEN.match(text, position)
         if match is None or match.end() == position:
-            raise TemplateError(
-                f"template parsing error: template: :1: unexpected {text[position:]!r} in command"
-            )
+            raise MalformedTemplate(f"template: :1: unexpected {text[position:]!r} in command")
         kind = match.lastgroup or ""
         if kind == "after":
             kind = "close"
         tokens.append((kind, match.group(kind)))
         position = match.end()
-    if not tokens:
-        raise TemplateError("template parsing error: template: :1: missing value for command")
     return tokens
 
 
@@ -193,20 +207,20 @@ def _pipeline(tokens: list[Token], dot: object, scope: Scope) -> Any:  # noqa: A
 
 def _command(tokens: list[Token], dot: object, scope: Scope, piped: list[Any]) -> Any:  # noqa: ANN401
     if not tokens:
-        raise TemplateError("template parsing error: template: :1: missing value for command")
+        raise TemplateError("template: :1: missing value for command")
     kind, text = tokens[0]
-    if kind == "word" and text not in ("true", "false", "nil"):
-        function = FUNCTIONS.get(text)
+    if kind == "word" and text not in CONSTANTS:
+        function = scope.get(text) or FUNCTIONS.get(text)
         if function is None:
-            raise TemplateError(
-                f'template parsing error: template: :1: function "{text}" not defined'
-            )
+            raise TemplateError(f'template: :1: function "{text}" not defined')
         try:
             return function(*_operands(tokens[1:], dot, scope), *piped)
         except (TypeError, IndexError, KeyError, ValueError) as error:
             raise TemplateError(f"template: :1: error calling {text}: {error}") from error
-    values = _operands(tokens, dot, scope)
-    return values[0]
+    first, *arguments = _operands(tokens, dot, scope)
+    if callable(first):
+        return first(*arguments, *piped)
+    return first
 
 
 def _operands(tokens: list[Token], dot: object, scope: Scope) -> list[Any]:
@@ -233,7 +247,7 @@ def _closing(tokens: list[Token], start: int) -> int:
         depth += (tokens[position][0] == "open") - (tokens[position][0] == "close")
         if depth == 0:
             return position
-    raise TemplateError("template parsing error: template: :1: unclosed left paren")
+    raise TemplateError("template: :1: unclosed left paren")
 
 
 def _operand(kind: str, text: str, dot: object, scope: Scope) -> Any:  # noqa: ANN401
@@ -246,18 +260,16 @@ def _operand(kind: str, text: str, dot: object, scope: Scope) -> Any:  # noqa: A
     if kind == "dot":
         return dot
     if kind == "word":
-        return {"true": True, "false": False, "nil": None}[text]
+        return CONSTANTS[text]
     if kind == "variable":
         name, *path = text.split(".")
         if name not in scope:
-            raise TemplateError(
-                f'template parsing error: template: :1: undefined variable "{name}"'
-            )
+            raise TemplateError(f'template: :1: undefined variable "{name}"')
         value = scope[name]
     elif kind == "field":
         value, path = dot, text[1:].split(".")
     else:
-        raise TemplateError(f"template parsing error: template: :1: unexpected {text!r} in operand")
+        raise TemplateError(f"template: :1: unexpected {text!r} in operand")
     for name in path:
         value = field(value, name)
     return value
@@ -271,9 +283,16 @@ def field(value: Any, name: str) -> Any:  # noqa: ANN401
     if isinstance(value, Mapping):
         if name in value:
             return value[name]
+        if isinstance(value, GoMap):
+            return None
+        known, empty = optional(name)
+        if known:
+            return empty
         raise TemplateError(
             f'template: :1:2: executing "" at <.{name}>: map has no entry for key "{name}"'
         )
+    if isinstance(value, Absent) and value.text == "map[]":
+        return None
     raise TemplateError(f'template: :1:2: executing "" at <.{name}>: can\'t evaluate field {name}')
 
 
@@ -291,8 +310,8 @@ def show(value: Any) -> str:  # noqa: ANN401
     if isinstance(value, str):
         return value
     if isinstance(value, Mapping):
-        if "template_text" in value:
-            return str(value["template_text"])
+        if not isinstance(value, GoMap):
+            return "{" + " ".join(show(item) for item in value.values()) + "}"
         return "map[" + " ".join(f"{k}:{show(v)}" for k, v in sorted(value.items())) + "]"
     if isinstance(value, float):
         return f"{value:g}"
@@ -303,8 +322,20 @@ def show(value: Any) -> str:  # noqa: ANN401
 
 def to_json(value: object) -> str:
     """Encode as Go's encoding/json does, keys of maps in order."""
+    text = _json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_plain)
+    return escape_html(text)
+
+
+def _plain(value: object) -> object:
     plain = getattr(value, "template_json", None)
-    return _json.dumps(plain() if plain else value, separators=(",", ":"), ensure_ascii=False)
+    return plain() if plain else None
+
+
+def escape_html(text: str) -> str:
+    """Escape what Go's encoder escapes in strings, so that JSON is safe inside HTML."""
+    for mark in "<>&\u2028\u2029":
+        text = text.replace(mark, f"\\u{ord(mark):04x}")
+    return text
 
 
 def _index(value: Any, *keys: Any) -> Any:  # noqa: ANN401

@@ -75,7 +75,7 @@ def test_mounts() -> None:
     ],
 )
 def test_mount_faults(text: str, fault: str) -> None:
-    with pytest.raises(UsageError, match=fault.replace("*", r"\*")):
+    with pytest.raises(ValueError, match=fault.replace("*", r"\*")):
         parse_mount(text)
 
 

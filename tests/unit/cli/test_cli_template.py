@@ -2,13 +2,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiffin.cli.gotypes import GoMap
 from tiffin.cli.template import Template, TemplateError
 
 DATA = {
     "Id": "abc",
     "Names": ["a", "b"],
     "State": {"Status": "running", "Pid": 7, "OK": True},
-    "Labels": {"x.y": "1"},
+    "Labels": GoMap({"x.y": "1"}),
     "None": None,
     "Empty": [],
 }

@@ -4,27 +4,29 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tiffin.cli.command import Command, CommandFailed, Context
+from tiffin.cli.command import Command, Context
 from tiffin.cli.containers.options import FLAGS
 from tiffin.cli.containers.spec import create_body
 from tiffin.cli.flags import UsageError, Values
-from tiffin.cli.images.pull import pull, split_reference
+from tiffin.cli.images.pull import check_reference, pull, split_reference
 from tiffin.client.api import ApiError
 
 
 def create(context: Context, values: Values, arguments: list[str]) -> tuple[str, dict[str, Any]]:
     """Create the container; return its id and the request's body."""
     image = arguments[0]
-    body = create_body(values, image, arguments[1:])
     if values["pull"] not in ("always", "missing", "never"):
         raise UsageError(
-            f'invalid pull option: "{values["pull"]}": must be one of "always", "missing" or "never"'
+            f"invalid pull option: '{values['pull']}': must be one of "
+            '"always", "missing" or "never"'
         )
+    body = create_body(values, image, arguments[1:])
+    check_reference(image)
     if values["cidfile"] and Path(values["cidfile"]).exists():
-        raise CommandFailed(
-            f"tiffin: container ID file found, make sure the other container isn't running or delete "
-            f"{values['cidfile']}", 125
-        )  # fmt: skip
+        raise UsageError(
+            "container ID file found, make sure the other container isn't running or delete "
+            + values["cidfile"]
+        )
     if values["pull"] == "always":
         _pull(context, values, image)
     created = _create(context, values, image, body)

@@ -5,6 +5,7 @@ import sys
 
 from tiffin.cli import terminal
 from tiffin.cli.command import Command, CommandFailed, Context
+from tiffin.cli.containers.kinds import ENVIRONMENT
 from tiffin.cli.containers.run import DEFAULT_DETACH_KEYS, exit_code_of_start, resizing
 from tiffin.cli.flags import Values, boolean, listing, string
 from tiffin.cli.parse_env import environment
@@ -68,7 +69,7 @@ COMMAND = Command(
     flags=[
         boolean("detach", "Detached mode: run command in the background", "d"),
         string("detach-keys", "Override the key sequence for detaching a container"),
-        listing("env", "Set environment variables", "e"),
+        listing("env", "Set environment variables", "e", ENVIRONMENT),
         listing("env-file", "Read in a file of environment variables"),
         boolean("interactive", "Keep STDIN open even if not attached", "i"),
         boolean("privileged", "Give extended privileges to the command"),

@@ -8,7 +8,7 @@ from tiffin.client.api import path_part
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Write the archive."""
-    check_destination(values["output"])
+    check_destination(values["output"], "export container")
     response = context.api.call("GET", f"/containers/{path_part(arguments[0])}/export")
     write_stream(response.blocks(), values["output"])
     return 0

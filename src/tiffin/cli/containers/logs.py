@@ -2,8 +2,9 @@
 
 import os
 
-from tiffin.cli.command import Command, Context
+from tiffin.cli.command import Command, CommandFailed, Context
 from tiffin.cli.flags import Values, boolean, string
+from tiffin.cli.timestamps import unix_time
 from tiffin.client.api import path_part
 from tiffin.wire.stdcopy import STDERR, Decoder
 
@@ -12,9 +13,10 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Copy the log to standard output and standard error."""
     name = path_part(arguments[0])
     container = context.api.get(f"/containers/{name}/json")
+    since, until = (_time(values, flag) for flag in ("since", "until"))
     query = {
-        "stdout": True, "stderr": True, "follow": values["follow"], "since": values["since"],
-        "until": values["until"], "timestamps": values["timestamps"], "details": values["details"],
+        "stdout": True, "stderr": True, "follow": values["follow"], "since": since, "until": until,
+        "timestamps": values["timestamps"], "details": values["details"],
         "tail": values["tail"],
     }  # fmt: skip
     response = context.api.call("GET", f"/containers/{name}/logs", query)
@@ -26,6 +28,13 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         for piece in decoder.feed(block):
             _write(2 if piece.stream == STDERR else 1, piece.data)
     return 0
+
+
+def _time(values: Values, flag: str) -> str:
+    try:
+        return unix_time(values[flag])
+    except ValueError as error:
+        raise CommandFailed(f'invalid value for "{flag}": {error}') from error
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -22,9 +22,13 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
 
 def _one(name: str, wanted: str, ports: dict[str, Any]) -> int:
     number, _, protocol = wanted.partition("/")
+    if not number.isdigit():
+        raise CommandFailed(
+            f'Error: invalid port ({number}): strconv.ParseUint: parsing "{number}": invalid syntax'
+        )
     port = f"{number}/{protocol or 'tcp'}"
     if not ports.get(port):
-        raise CommandFailed(f"Error: No public port '{port}' published for {name}")
+        raise CommandFailed(f"Error: No public port '{wanted}' published for {name}")
     for binding in ports[port]:
         print(_address(binding))
     return 0

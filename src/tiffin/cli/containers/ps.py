@@ -1,18 +1,20 @@
 """`ps`: list containers."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from tiffin.cli import human
 from tiffin.cli.command import Command, Context
 from tiffin.cli.filters import parse_filters
 from tiffin.cli.flags import FILTER, INT, Flag, Values, boolean, listing, string
 from tiffin.cli.ports import format_ports
-from tiffin.cli.table import Row, print_rows
+from tiffin.cli.table import Lookup, Row, print_rows
 
 DEFAULT = (
     "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
 )
+RAW = ("container_id:ID image:Image command:Command created_at:CreatedAt state:State status:Status "
+       "names:Names labels:Labels ports:Ports")  # fmt: skip
 HEADERS = {
     "ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "CreatedAt": "CREATED AT",
     "RunningFor": "CREATED", "Ports": "PORTS", "State": "STATE", "Status": "STATUS", "Size": "SIZE",
@@ -24,7 +26,7 @@ HEADERS = {
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """List what matches."""
     del arguments
-    wants_size = values["size"] or ".Size" in values["format"]
+    wants_size = values["size"] or ".Size" in values["format"] or "json ." in values["format"]
     found = context.api.get(
         "/containers/json",
         {
@@ -35,14 +37,17 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         },
     )
     truncate = not values["no-trunc"]
-    if values["quiet"] and not values["format"]:
+    if values["quiet"] and values["format"]:
+        context.warn("Ignoring custom format, because both --format and --quiet are set.")
+    if values["quiet"]:
         for container in found:
             print(human.short_id(container["Id"], truncate=truncate))
         return 0
     chosen = values["format"] or context.config_file.get("psFormat", "")
-    default = DEFAULT + ("\t{{.Size}}" if wants_size else "")
+    default = DEFAULT + ("\t{{.Size}}" if values["size"] else "")
+    raw = RAW + (" size:Size" if values["size"] else "")
     rows = (_row(container, truncate=truncate) for container in found)
-    print_rows(rows, format_text=chosen, default=default, headers=HEADERS)
+    print_rows(rows, format_text=chosen, default=default, headers=HEADERS, raw=raw)
     return 0
 
 
@@ -62,7 +67,8 @@ def _row(container: Mapping[str, Any], *, truncate: bool) -> Row:
             "Status": container["Status"],
             "Size": lambda: _size(container),
             "Names": _names(container["Names"], truncate=truncate),
-            "Labels": _Labels(labels),
+            "Labels": human.pairs(labels),
+            "Label": Lookup(labels),
             "Mounts": ",".join(_ellipsis(name, 15) if truncate else name for name in mounts),
             "LocalVolumes": str(
                 sum(1 for m in container.get("Mounts", []) if m.get("Driver") == "local")
@@ -70,18 +76,9 @@ def _row(container: Mapping[str, Any], *, truncate: bool) -> Row:
             "Networks": ",".join(
                 sorted((container.get("NetworkSettings") or {}).get("Networks") or {})
             ),
-            "Platform": "",
+            "Platform": None,
         }
     )
-
-
-class _Labels(str):
-    """Labels print as `a=1,b=2`; `.Label "a"` looks one up."""
-
-    __slots__ = ()
-
-    def __new__(cls, labels: Mapping[str, str]) -> Self:
-        return super().__new__(cls, ",".join(f"{k}={v}" for k, v in sorted(labels.items())))
 
 
 def _image(container: Mapping[str, Any], *, truncate: bool) -> str:

@@ -11,7 +11,7 @@ from tiffin.cli import terminal
 from tiffin.cli.command import Command, CommandFailed, Context
 from tiffin.cli.containers.create import create
 from tiffin.cli.containers.options import FLAGS
-from tiffin.cli.flags import UsageError, Values, boolean, string
+from tiffin.cli.flags import Values, boolean, string
 from tiffin.cli.session import Session, interactive, parse_detach_keys
 from tiffin.client.api import Api, ApiError
 from tiffin.client.http import Response
@@ -24,9 +24,8 @@ DEFAULT_DETACH_KEYS = "ctrl-p,ctrl-q"
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Run a container; the exit code is its own."""
-    attach = [stream.lower() for stream in values["attach"]]
-    if values["detach"] and attach:
-        raise UsageError("conflicting options: cannot specify both --attach and --detach")
+    if values["detach"] and values["attach"]:
+        raise CommandFailed("conflicting options: cannot specify both --attach and --detach")
     wants_terminal = values["tty"] and values["interactive"] and not values["detach"]
     if wants_terminal and not terminal.is_terminal(sys.stdin.fileno()):
         raise CommandFailed("the input device is not a TTY", 1)
@@ -159,4 +158,5 @@ COMMAND = Command(
     minimum=1,
     interspersed=False,
     failure_code=125,
+    runs=True,
 )

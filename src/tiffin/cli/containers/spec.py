@@ -5,12 +5,17 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tiffin.cli.flags import UsageError, Values, parse_size
+from tiffin.cli.flags import UsageError, Values
 from tiffin.cli.parse_env import environment, key_values, labels
-from tiffin.cli.parse_mounts import parse_mount, parse_tmpfs, parse_volumes
+from tiffin.cli.parse_mounts import parse_tmpfs, parse_volumes
 from tiffin.cli.parse_ports import parse_expose, parse_publish
 
 Body = dict[str, Any]
+
+MODES = {"pid": "PID", "uts": "UTS", "userns": "USER", "cgroupns": "CGROUP"}
+MODE_WORDS = {"pid": "|host|container:.+", "uts": "|host", "userns": "|host",
+              "cgroupns": "|host|private"}  # fmt: skip
+"""What each `--pid`, `--uts`, … may be."""
 
 
 def create_body(values: Values, image: str, command: list[str]) -> Body:
@@ -34,6 +39,9 @@ def create_body(values: Values, image: str, command: list[str]) -> Body:
 
 
 def _check_conflicts(values: Values) -> None:
+    for flag, what in MODES.items():
+        if not re.fullmatch(MODE_WORDS[flag], values[flag]):
+            raise UsageError(f"--{flag}: invalid {what} mode")
     if values["rm"] and values["restart"] not in ("", "no"):
         raise UsageError("conflicting options: cannot specify both --restart and --rm")
     health = ("health-cmd", "health-interval", "health-timeout", "health-retries")
@@ -42,16 +50,10 @@ def _check_conflicts(values: Values) -> None:
     swappiness = values["memory-swappiness"]
     if swappiness != -1 and not 0 <= swappiness <= 100:
         raise UsageError(f"invalid value: {swappiness}. Valid memory swappiness range is 0-100")
-    for stream in values["attach"]:
-        if stream.lower() not in ("stdin", "stdout", "stderr"):
-            raise UsageError(
-                f'invalid argument "{stream}" for "-a, --attach" flag: valid streams are STDIN, '
-                "STDOUT and STDERR"
-            )
 
 
 def _config(values: Values, image: str, command: list[str]) -> Body:
-    attach = [stream.lower() for stream in values["attach"]]
+    attach = values["attach"]
     detached = bool(values["detach"]) if "detach" in values.names else False
     attached = not detached and not attach
     stdin_attached = "stdin" in attach or (values["interactive"] and attached)
@@ -119,7 +121,7 @@ def _host(values: Values) -> Body:
         "Dns": values["dns"],
         "DnsOptions": values["dns-option"] + values["dns-opt"],
         "DnsSearch": values["dns-search"],
-        "ExtraHosts": [_extra_host(text) for text in values["add-host"]] or None,
+        "ExtraHosts": values["add-host"] or None,
         "GroupAdd": values["group-add"] or None,
         "IpcMode": values["ipc"],
         "Links": values["link"] or None,
@@ -134,9 +136,9 @@ def _host(values: Values) -> Body:
         "ShmSize": values["shm-size"],
         "Sysctls": key_values(values["sysctl"]),
         "Isolation": values["isolation"],
-        "Mounts": [parse_mount(text) for text in values["mount"]],
+        "Mounts": values["mount"],
         "Tmpfs": parse_tmpfs(values["tmpfs"]),
-        "StorageOpt": key_values(values["storage-opt"]),
+        "StorageOpt": _storage(values["storage-opt"]),
         "Annotations": key_values(values["annotation"]),
     }
     if values["runtime"]:
@@ -153,17 +155,16 @@ def _restart(text: str) -> Body:
     return {"Name": name, "MaximumRetryCount": int(count or 0)}
 
 
-def _extra_host(text: str) -> str:
-    name, separator, address = text.partition("=") if "=" in text else text.partition(":")
-    if not separator or not name:
-        raise UsageError(
-            f'invalid argument "{text}" for "--add-host" flag: bad format for add-host: "{text}"'
-        )
-    return f"{name}:{address.removeprefix('[').removesuffix(']')}"
+def _storage(texts: list[str]) -> dict[str, str]:
+    if not all("=" in text for text in texts):
+        raise UsageError("invalid storage option")
+    return key_values(texts)
 
 
 def _security(text: str) -> str:
-    key, _, value = text.partition("=") if "=" in text else text.partition(":")
+    key, separator, value = text.partition("=") if "=" in text else text.partition(":")
+    if not separator and text != "no-new-privileges":
+        raise UsageError(f'Invalid --security-opt: "{text}"')
     if key == "seccomp" and value not in ("unconfined", "builtin"):
         try:
             profile = json.loads(Path(value).read_text())
@@ -187,11 +188,11 @@ def _resources(values: Values) -> Body:
         "NanoCpus": values["cpus"],
         "CgroupParent": values["cgroup-parent"],
         "BlkioWeight": values["blkio-weight"],
-        "BlkioWeightDevice": [_device_weight(text) for text in values["blkio-weight-device"]],
-        "BlkioDeviceReadBps": [_rate(text, parse_size) for text in values["device-read-bps"]],
-        "BlkioDeviceWriteBps": [_rate(text, parse_size) for text in values["device-write-bps"]],
-        "BlkioDeviceReadIOps": [_rate(text, int) for text in values["device-read-iops"]],
-        "BlkioDeviceWriteIOps": [_rate(text, int) for text in values["device-write-iops"]],
+        "BlkioWeightDevice": values["blkio-weight-device"],
+        "BlkioDeviceReadBps": values["device-read-bps"],
+        "BlkioDeviceWriteBps": values["device-write-bps"],
+        "BlkioDeviceReadIOps": values["device-read-iops"],
+        "BlkioDeviceWriteIOps": values["device-write-iops"],
         "CpuPeriod": values["cpu-period"] or 0,
         "CpuQuota": values["cpu-quota"] or 0,
         "CpuRealtimePeriod": values["cpu-rt-period"] or 0,
@@ -200,7 +201,7 @@ def _resources(values: Values) -> Body:
         "CpusetMems": values["cpuset-mems"],
         "Devices": [_device(text) for text in values["device"] if "=" not in text],
         "DeviceCgroupRules": values["device-cgroup-rule"] or None,
-        "DeviceRequests": [_gpus(text) for text in values["gpus"]]
+        "DeviceRequests": values["gpus"]
         + [{"Driver": "cdi", "DeviceIDs": [text]} for text in values["device"] if "=" in text],
         "MemoryReservation": values["memory-reservation"],
         "MemorySwap": values["memory-swap"],
@@ -209,34 +210,15 @@ def _resources(values: Values) -> Body:
         else values["memory-swappiness"],
         "OomKillDisable": values["oom-kill-disable"],
         "PidsLimit": pids,
-        "Ulimits": [ulimit(text) for text in values["ulimit"]],
+        "Ulimits": values["ulimit"],
     }
-
-
-def _device_weight(text: str) -> Body:
-    path, _, weight = text.partition(":")
-    if not weight.isdigit():
-        raise UsageError(
-            f'invalid argument "{text}" for "--blkio-weight-device" flag: bad format: {text}'
-        )
-    return {"Path": path, "Weight": int(weight)}
-
-
-def _rate(text: str, parse: Any) -> Body:  # noqa: ANN401  # any parser of a number
-    path, _, rate = text.partition(":")
-    try:
-        return {"Path": path, "Rate": parse(rate)}
-    except ValueError as error:
-        raise UsageError(
-            f"invalid rate for device: {text}. The correct format is <device-path>:<number>[<unit>]"
-        ) from error
 
 
 def _device(text: str) -> Body:
     parts = text.split(":")
     host, inside, permissions = parts[0], "", "rwm"
     if len(parts) > 3 or not host:
-        raise UsageError(f"invalid device specification: {text}")
+        raise UsageError(f"bad format for path: {text}")
     for part in parts[1:]:
         if re.fullmatch("[rwm]+", part):
             permissions = part
@@ -245,93 +227,31 @@ def _device(text: str) -> Body:
     return {"PathOnHost": host, "PathInContainer": inside or host, "CgroupPermissions": permissions}
 
 
-def _gpus(text: str) -> Body:
-    request: Body = {"Driver": "", "Count": 0, "DeviceIDs": None, "Capabilities": [["gpu"]],
-                     "Options": {}}  # fmt: skip
-    for part in text.split(","):
-        key, equals, value = part.partition("=")
-        if not equals:
-            key, value = "count", key
-        if key == "count":
-            request["Count"] = -1 if value == "all" else int(value)
-        elif key == "device":
-            request["DeviceIDs"] = value.strip('"').split(",")
-        elif key == "driver":
-            request["Driver"] = value
-        elif key == "capabilities":
-            request["Capabilities"] = [["gpu", *value.strip('"').split(",")]]
-        else:
-            raise UsageError(f"unexpected key '{key}' in '{part}'")
-    return request
-
-
-def ulimit(text: str) -> Body:
-    """Parse `name=soft[:hard]`; UsageError."""
-    name, equals, limits = text.partition("=")
-    soft, _, hard = limits.partition(":")
-    if (
-        not equals
-        or not re.fullmatch(r"-?\d+", soft)
-        or (hard and not re.fullmatch(r"-?\d+", hard))
-    ):
-        raise UsageError(
-            f'invalid argument "{text}" for "--ulimit" flag: invalid ulimit argument: {text}'
-        )
-    return {"Name": name, "Soft": int(soft), "Hard": int(hard or soft)}
-
-
 def _networks(values: Values) -> tuple[str, Body]:
     """Return the network mode and one endpoint per `--network`."""
-    texts: list[str] = values["network"] + values["net"]
+    wanted: list[tuple[str, Body]] = values["network"] + values["net"] or [("default", {})]
     endpoints: Body = {}
-    first = _endpoint(texts[0] if texts else "default")
-    for text in texts or ["default"]:
-        name, endpoint = _endpoint(text)
+    first = wanted[0][0]
+    for name, endpoint in wanted:
         if name in endpoints:
             raise UsageError(f'network "{name}" is specified multiple times')
         endpoints[name] = endpoint
-    main = endpoints[first[0]]
+    main = endpoints[first]
     aliases = values["network-alias"] + values["net-alias"]
     if aliases:
         main["Aliases"] = [*main.get("Aliases", []), *aliases]
-    if values["link"] and first[0] not in ("default", "bridge"):
+    if values["link"] and first not in ("default", "bridge"):
         main["Links"] = values["link"]
     addresses = {"IPv4Address": values["ip"], "IPv6Address": values["ip6"],
                  "LinkLocalIPs": values["link-local-ip"]}  # fmt: skip
     given = {name: value for name, value in addresses.items() if value}
     if given:
         main["IPAMConfig"] = {**main.get("IPAMConfig", {}), **given}
+    if aliases and first in ("default", "bridge", "host", "none"):
+        raise UsageError("network-scoped aliases are only supported for user-defined networks")
     if values["mac-address"]:
+        if not re.fullmatch("[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", values["mac-address"]):
+            raise UsageError(f"{values['mac-address']} is not a valid mac address")
         main["MacAddress"] = values["mac-address"]
     is_plain = len(endpoints) == 1 and not main
-    return first[0], {} if is_plain else endpoints
-
-
-def _endpoint(text: str) -> tuple[str, Body]:
-    if "=" not in text:
-        return text, {}
-    name, endpoint = "", Body()
-    for part in text.split(","):
-        key, _, value = part.partition("=")
-        key = key.strip().lower()
-        if key == "name":
-            name = value
-        elif key == "alias":
-            endpoint.setdefault("Aliases", []).append(value)
-        elif key in ("ip", "ip6"):
-            member = "IPv4Address" if key == "ip" else "IPv6Address"
-            endpoint.setdefault("IPAMConfig", {})[member] = value
-        elif key == "mac-address":
-            endpoint["MacAddress"] = value
-        elif key == "link-local-ip":
-            endpoint.setdefault("IPAMConfig", {}).setdefault("LinkLocalIPs", []).append(value)
-        elif key == "driver-opt":
-            option, _, setting = value.partition("=")
-            endpoint.setdefault("DriverOpts", {})[option] = setting
-        elif key == "gw-priority":
-            endpoint["GwPriority"] = int(value)
-        else:
-            raise UsageError(
-                f'invalid argument "{text}" for "--network" flag: invalid field key {key}'
-            )
-    return name, endpoint
+    return first, {} if is_plain else endpoints

@@ -7,7 +7,7 @@ from tiffin.cli.containers.run import (
     forwarded_signals,
     resizing,
 )
-from tiffin.cli.each import for_each
+from tiffin.cli.each import failures
 from tiffin.cli.flags import Values, boolean, string
 from tiffin.cli.session import Session, interactive, parse_detach_keys
 from tiffin.client.api import ApiError, path_part
@@ -16,11 +16,11 @@ from tiffin.client.api import ApiError, path_part
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Start each; with `--attach` or `--interactive` join the only one."""
     if not (values["attach"] or values["interactive"]):
-        failed = for_each(
+        failed = failures(
             arguments, lambda name: context.api.post(f"/containers/{path_part(name)}/start")
         )
         if failed:
-            raise CommandFailed(f"failed to start containers: {', '.join(arguments)}")
+            raise CommandFailed(f"Error: failed to start containers: {', '.join(failed)}")
         return 0
     if len(arguments) > 1:
         raise CommandFailed("you cannot start and attach multiple containers at once")

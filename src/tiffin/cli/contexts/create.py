@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tiffin.cli.command import Command, CommandFailed, Context
-from tiffin.cli.flags import STRINGS, Flag, Values, string
+from tiffin.cli.flags import ENDPOINT, Flag, Values, string
 from tiffin.client import context_store
 from tiffin.client.contexts import ContextError, load_context
 
@@ -66,7 +66,7 @@ COMMAND = Command(
     maximum=1,
     flags=[
         string("description", "Description of the context"),
-        Flag("docker", STRINGS, "set the docker endpoint"),
+        Flag("docker", ENDPOINT, "set the docker endpoint"),
         string("from", "create context from a named context"),
     ],
 )

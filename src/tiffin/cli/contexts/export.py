@@ -50,7 +50,7 @@ def _archive(context: Context, name: str) -> bytes:
 
 
 COMMAND = Command(
-    synopsis="CONTEXT FILE|-",
+    synopsis="[OPTIONS] CONTEXT [FILE|-]",
     summary="Export a context to a tar archive FILE or a tar stream on STDOUT.",
     run=run,
     minimum=1,

@@ -4,8 +4,9 @@ import os
 from typing import Any
 
 from tiffin.cli.command import Command, CommandFailed, Context
+from tiffin.cli.contexts.ls import default_host
 from tiffin.cli.flags import Values, string
-from tiffin.cli.table import print_objects
+from tiffin.cli.inspecting import inspect
 from tiffin.client import context_store
 from tiffin.client.contexts import (
     ContextError,
@@ -21,20 +22,27 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     names = arguments or [
         current_context(settings.config, settings.context, bool(settings.hosts), os.environ)
     ]
-    try:
-        found = [_describe(context, name) for name in names]
-    except ContextError as error:
-        raise CommandFailed(str(error)) from error
-    print_objects(found, values["format"])
-    return 0
+    return inspect(names, lambda name: _describe(context, name), values["format"])
 
 
 def _describe(context: Context, name: str) -> dict[str, Any]:
     directory = context.settings.config
+    if name == "default":
+        return {
+            "Name": name,
+            "Metadata": {},
+            "Endpoints": {"docker": {"Host": default_host(), "SkipTLSVerify": False}},
+            "TLSMaterial": {},
+            "Storage": {"MetadataPath": "<IN MEMORY>", "TLSPath": "<IN MEMORY>"},
+        }
     meta, tls = context_directories(directory, name)
     files = [f"{part}.pem" for part in context_store.tls_files(directory, name)]
+    try:
+        stored = load_context(directory, name)
+    except ContextError as error:
+        raise CommandFailed(str(error)) from error
     return {
-        **load_context(directory, name),
+        **stored,
         "TLSMaterial": {"docker": files} if files else {},
         "Storage": {"MetadataPath": str(meta), "TLSPath": str(tls)},
     }

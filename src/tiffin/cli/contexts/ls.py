@@ -1,6 +1,7 @@
 """`context ls`: list contexts."""
 
 import os
+import sys
 from typing import Any
 
 from tiffin.cli.command import Command, Context
@@ -13,6 +14,11 @@ from tiffin.client.contexts import current_context, load_context
 DEFAULT = (
     "table {{.Name}}{{if .Current}} *{{end}}\t{{.Description}}\t{{.DockerEndpoint}}\t{{.Error}}"
 )
+OVERRIDES = (
+    "Warning: DOCKER_HOST environment variable overrides the active context. To use a context, "
+    "either set the global --context flag, or unset DOCKER_HOST environment variable."
+)
+DESCRIPTION = "Current DOCKER_HOST based configuration"
 HEADERS = {"Name": "NAME", "Description": "DESCRIPTION", "DockerEndpoint": "DOCKER ENDPOINT",
            "Error": "ERROR", "Current": ""}  # fmt: skip
 
@@ -25,19 +31,27 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         directory, context.settings.context, bool(context.settings.hosts), os.environ
     )
     stored = [load_context(directory, name) for name in context_store.names(directory)]
-    host = os.environ.get("DOCKER_HOST") or f"unix://{OWN_SOCKET}"
+    host = default_host()
     default = {
         "Name": "default", "Endpoints": {"docker": {"Host": host}},
-        "Metadata": {"Description": "The daemon of the environment, or this machine's own"},
+        "Metadata": {"Description": DESCRIPTION},
     }  # fmt: skip
     found = sorted([default, *stored], key=lambda item: str(item["Name"]))
     if values["quiet"]:
         for item in found:
             print(item["Name"])
-        return 0
-    rows = (_row(item, current) for item in found)
-    print_rows(rows, format_text=values["format"], default=DEFAULT, headers=HEADERS)
+    else:
+        rows = (_row(item, current) for item in found)
+        print_rows(rows, format_text=values["format"], default=DEFAULT, headers=HEADERS)
+    if os.environ.get("DOCKER_HOST"):
+        sys.stdout.flush()
+        print(OVERRIDES, file=sys.stderr)
     return 0
+
+
+def default_host() -> str:
+    """Return where the default context points to."""
+    return os.environ.get("DOCKER_HOST") or f"unix://{OWN_SOCKET}"
 
 
 def _row(item: dict[str, Any], current: str) -> Row:

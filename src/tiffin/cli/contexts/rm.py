@@ -26,8 +26,8 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             try:
                 context_store.remove(directory, name)
                 print(name)
-            except ContextError as error:
-                fault = "" if values["force"] else str(error)
+            except ContextError:
+                fault = "" if values["force"] else f'context "{name}" does not exist'
         if fault:
             print(fault, file=sys.stderr)
             failed = True

@@ -4,7 +4,7 @@ import sys
 
 from tiffin.cli.command import Command, CommandFailed, Context
 from tiffin.cli.contexts.create import endpoint_of
-from tiffin.cli.flags import STRINGS, Flag, Values, string
+from tiffin.cli.flags import ENDPOINT, Flag, Values, string
 from tiffin.client import context_store
 from tiffin.client.contexts import ContextError, load_context
 
@@ -37,6 +37,6 @@ COMMAND = Command(
     maximum=1,
     flags=[
         string("description", "Description of the context"),
-        Flag("docker", STRINGS, "set the docker endpoint"),
+        Flag("docker", ENDPOINT, "set the docker endpoint"),
     ],
 )

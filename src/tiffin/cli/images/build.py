@@ -9,13 +9,14 @@ from typing import Any
 
 from tiffin.cli import progress
 from tiffin.cli.command import Command, CommandFailed, Context
-from tiffin.cli.containers.spec import ulimit
+from tiffin.cli.containers.kinds import ULIMIT
 from tiffin.cli.credentials import registry_config
 from tiffin.cli.flags import (
     BYTES,
     STRINGS,
-    ULIMIT,
     Flag,
+    Kind,
+    UsageError,
     Values,
     boolean,
     integer,
@@ -23,7 +24,19 @@ from tiffin.cli.flags import (
     string,
 )
 from tiffin.cli.images.build_context import open_context
+from tiffin.cli.images.pull import check_reference
 from tiffin.cli.parse_env import key_values
+
+
+def _parse_name(text: str) -> str:
+    try:
+        check_reference(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+NAME = Kind("list", _parse_name, repeats=True)
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
@@ -94,7 +107,7 @@ def _query(values: Values) -> dict[str, object]:
         "cpusetmems": values["cpuset-mems"],
         "cgroupparent": values["cgroup-parent"],
         "squash": values["squash"],
-        "ulimits": _json_list([ulimit(text) for text in values["ulimit"]]),
+        "ulimits": _json_list(values["ulimit"]),
         "version": "1",
     }
 
@@ -149,7 +162,7 @@ COMMAND = Command(
         Flag("security-opt", STRINGS, "Security options"),
         Flag("shm-size", BYTES, 'Size of "/dev/shm"', default=0),
         boolean("squash", "Squash newly built layers into a single new layer"),
-        listing("tag", 'Name and optionally a tag in the "name:tag" format', "t"),
+        listing("tag", 'Name and optionally a tag in the "name:tag" format', "t", NAME),
         string("target", "Set the target build stage to build."),
         listing("ulimit", "Ulimit options", kind=ULIMIT),
     ],

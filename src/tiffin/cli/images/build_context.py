@@ -48,7 +48,7 @@ def _from_directory(root: Path, dockerfile: str) -> BuildContext:
         name = ".dockerfile.from-stdin"
         extra[name] = sys.stdin.buffer.read()
     else:
-        name = _inside(root, dockerfile or "Dockerfile", extra)
+        name = _inside(root, dockerfile, extra)
     ignore = _load_ignore(root, name)
 
     def excludes(relative: str) -> bool:
@@ -62,19 +62,17 @@ def _from_directory(root: Path, dockerfile: str) -> BuildContext:
 
 def _inside(root: Path, dockerfile: str, extra: dict[str, bytes]) -> str:
     """Return the Dockerfile's name in the context, taking one from outside along."""
-    path = Path(dockerfile)
-    if not path.is_absolute():
-        path = root / path if (root / path).exists() else path
-    try:
+    path = Path(dockerfile or "Dockerfile")
+    if not dockerfile or (root / path).exists():
+        path = root / path
+    if path.exists() and path.resolve().is_relative_to(root.resolve()):
         return path.resolve().relative_to(root.resolve()).as_posix()
-    except ValueError:
-        pass
     try:
         extra[".dockerfile.outside"] = path.read_bytes()
     except OSError as error:
         raise CommandFailed(
             f"unable to prepare context: unable to evaluate symlinks in Dockerfile path: lstat "
-            f"{path}: {(error.strerror or '').lower()}"
+            f"{path.absolute()}: {(error.strerror or '').lower()}"
         ) from error
     return ".dockerfile.outside"
 

@@ -12,8 +12,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     del arguments
     if not values["force"]:
         what = "all" if values["all"] else "all dangling"
-        print(f"WARNING! This will remove {what} build cache.")
-        confirm("Are you sure you want to continue?")
+        confirm(f"WARNING! This will remove {what} build cache. Are you sure you want to continue?")
     query = {"all": values["all"], "filters": parse_filters(values["filter"]),
              "keep-storage": values["keep-storage"] or None}  # fmt: skip
     report = context.api.post("/build/prune", query)

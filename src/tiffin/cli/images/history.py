@@ -42,7 +42,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         (row(layer) for layer in layers),
         format_text=values["format"] or (QUIET if values["quiet"] else ""),
         default=DEFAULT,
-        headers=HEADERS,
+        headers=HEADERS if human_readable else {**HEADERS, "CreatedSince": "CREATED AT"},
     )
     return 0
 

@@ -33,7 +33,6 @@ COMMAND = Command(
     summary="Import the contents from a tarball to create a filesystem image",
     run=run,
     minimum=1,
-    maximum=2,
     flags=[
         listing("change", "Apply Dockerfile instruction to the created image", "c"),
         string("message", "Set commit message for imported image", "m"),

@@ -11,6 +11,8 @@ from tiffin.cli.table import Row, print_rows
 
 DEFAULT = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
 WITH_DIGESTS = "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
+RAW = ("repository:Repository tag:Tag image_id:ID created_at:CreatedAt "
+       "virtual_size:Size")  # fmt: skip
 HEADERS = {
     "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "ID": "IMAGE ID",
     "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "Size": "SIZE",
@@ -40,6 +42,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         format_text=values["format"] or context.config_file.get("imagesFormat", ""),
         default=WITH_DIGESTS if values["digests"] else DEFAULT,
         headers=HEADERS,
+        raw=RAW,
     )
     return 0
 
@@ -75,9 +78,9 @@ def _row(
             "CreatedSince": lambda: human.ago(image["Created"]),
             "CreatedAt": lambda: human.local_time(image["Created"]),
             "Size": human.size(size, 3),
-            "VirtualSize": human.size(size, 3),
+            "VirtualSize": human.size(size),
             "SharedSize": "N/A" if shared < 0 else human.size(shared, 3),
-            "UniqueSize": "N/A" if shared < 0 else human.size(size - shared, 3),
+            "UniqueSize": "N/A" if shared < 0 else human.size(size - shared),
             "Containers": "N/A" if containers < 0 else str(containers),
         }
     )

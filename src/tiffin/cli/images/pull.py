@@ -6,11 +6,27 @@ from typing import Any
 from tiffin.cli import progress
 from tiffin.cli.command import Command, CommandFailed, Context
 from tiffin.cli.credentials import registry_auth
-from tiffin.cli.flags import Values, boolean, string
+from tiffin.cli.flags import UsageError, Values, boolean, string
+from tiffin.errors import InvalidArgument
+from tiffin.spec.reference import as_image_id, parse_reference
+
+
+def check_reference(image: str) -> None:
+    """Raise UsageError, with Docker's reason, for what is not the name of an image."""
+    if as_image_id(image):
+        return
+    try:
+        parse_reference(image)
+    except InvalidArgument as error:
+        raise UsageError(str(error)) from error
 
 
 def split_reference(image: str) -> tuple[str, str]:
-    """Return repository and tag (or digest) of an image's name; `latest` when there is none."""
+    """Return repository and tag (or digest) of an image's name; `latest` when there is none.
+
+    UsageError if it is not a name.
+    """
+    check_reference(image)
     if "@" in image:
         name, _, digest = image.partition("@")
         return name, digest

@@ -1,15 +1,18 @@
 """`rmi`: remove images."""
 
+import json
 import sys
 
 from tiffin.cli.command import Command, Context
-from tiffin.cli.flags import Values, boolean
+from tiffin.cli.flags import STRINGS, Flag, Values, boolean
 from tiffin.client.api import ApiError, path_part
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Remove each, printing what was untagged and deleted."""
-    query = {"force": values["force"], "noprune": values["no-prune"]}
+    query: dict[str, object] = {"force": values["force"], "noprune": values["no-prune"]}
+    if values["platform"]:
+        query["platforms"] = [_platform(text) for text in values["platform"]]
     failed = False
     for name in arguments:
         try:
@@ -29,6 +32,13 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     return int(failed)
 
 
+def _platform(text: str) -> str:
+    system, _, rest = text.partition("/")
+    architecture, _, variant = rest.partition("/")
+    named = {"os": system, "architecture": architecture, "variant": variant}
+    return json.dumps({key: value for key, value in named.items() if value})
+
+
 COMMAND = Command(
     synopsis="[OPTIONS] IMAGE [IMAGE...]",
     summary="Remove one or more images",
@@ -37,5 +47,6 @@ COMMAND = Command(
     flags=[
         boolean("force", "Force removal of the image", "f"),
         boolean("no-prune", "Do not delete untagged parents"),
+        Flag("platform", STRINGS, "Remove only the given platform variant, as os[/arch[/variant]]"),
     ],
 )

@@ -7,7 +7,7 @@ from tiffin.cli.output_file import check_destination, write_stream
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Write one archive of all images."""
-    check_destination(values["output"])
+    check_destination(values["output"], "save image")
     query = {"names": arguments, "platform": values["platform"]}
     write_stream(context.api.call("GET", "/images/get", query).blocks(), values["output"])
     return 0

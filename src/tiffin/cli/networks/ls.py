@@ -4,9 +4,10 @@ from tiffin.cli import human
 from tiffin.cli.command import Command, Context
 from tiffin.cli.filters import parse_filters
 from tiffin.cli.flags import FILTER, Values, boolean, listing, string
-from tiffin.cli.table import Row, print_rows
+from tiffin.cli.table import Lookup, Row, print_rows
 
 DEFAULT = "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}"
+RAW = "network_id:ID name:Name driver:Driver scope:Scope"
 HEADERS = {"ID": "NETWORK ID", "Name": "NAME", "Driver": "DRIVER", "Scope": "SCOPE",
            "IPv4": "IPV4", "IPv6": "IPV6", "Internal": "INTERNAL", "Labels": "LABELS",
            "CreatedAt": "CREATED AT"}  # fmt: skip
@@ -33,13 +34,14 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
                 "IPv6": str(network["EnableIPv6"]).lower(),
                 "Internal": str(network["Internal"]).lower(),
                 "Labels": human.pairs(network.get("Labels")),
-                "CreatedAt": network["Created"],
+                "Label": Lookup(network.get("Labels")),
+                "CreatedAt": human.go_time(network["Created"]),
             }
         )
         for network in found
     )
     chosen = values["format"] or context.config_file.get("networksFormat", "")
-    print_rows(rows, format_text=chosen, default=DEFAULT, headers=HEADERS)
+    print_rows(rows, format_text=chosen, default=DEFAULT, headers=HEADERS, raw=RAW)
     return 0
 
 

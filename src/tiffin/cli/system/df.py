@@ -79,13 +79,13 @@ def _print_all(usage: Usage) -> None:
     rows = [["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE",
              "CONTAINERS"]]  # fmt: skip
     for image in usage.get("Images") or []:
-        for name in image.get("RepoTags") or ["<none>:<none>"]:
+        for name in (image.get("RepoTags") or ["<none>:<none>"])[:1]:
             repository, _, tag = name.rpartition(":")
             shared = max(image.get("SharedSize", 0), 0)
             rows.append([
                 repository, tag, human.short_id(image["Id"]), human.ago(image["Created"]),
-                human.size(image["Size"], 3), human.size(shared, 3),
-                human.size(image["Size"] - shared, 3), str(image.get("Containers", 0)),
+                human.size(image["Size"], 3), human.size(shared),
+                human.size(image["Size"] - shared), str(image.get("Containers", 0)),
             ])  # fmt: skip
     _table(rows)
     print("\nContainers space usage:\n")
@@ -95,7 +95,7 @@ def _print_all(usage: Usage) -> None:
     for item in usage.get("Containers") or []:
         mounts = [m for m in item.get("Mounts") or [] if m.get("Type") == "volume"]
         rows.append([
-            human.short_id(item["Id"]), item["Image"], f'"{item["Command"][:20]}"', str(len(mounts)),
+            human.short_id(item["Id"]), item["Image"], f'"{_shortened(item["Command"])}"', str(len(mounts)),
             human.size(item.get("SizeRw", 0), 3), human.ago(item["Created"]), item["Status"],
             ",".join(name.removeprefix("/") for name in item["Names"]),
         ])  # fmt: skip
@@ -118,6 +118,10 @@ def _print_all(usage: Usage) -> None:
             str(record["UsageCount"]), str(record["Shared"]).lower(),
         ])  # fmt: skip
     _table(rows)
+
+
+def _shortened(command: str) -> str:
+    return command if len(command) <= 20 else command[:19] + "…"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> None:

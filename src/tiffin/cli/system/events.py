@@ -3,26 +3,48 @@
 import datetime as dt
 from typing import Any
 
-from tiffin.cli.command import Command, Context
+from tiffin.cli.command import Command, CommandFailed, Context
 from tiffin.cli.filters import parse_filters
 from tiffin.cli.flags import FILTER, Values, listing, string
-from tiffin.cli.template import Template, to_json
+from tiffin.cli.gotypes import GoMap
+from tiffin.cli.template import Template, TemplateError, to_json
+from tiffin.cli.timestamps import unix_time
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Print events until interrupted, or until `--until`."""
     del arguments
-    query = {"since": values["since"], "until": values["until"],
-             "filters": parse_filters(values["filter"])}  # fmt: skip
-    template = Template(values["format"]) if values["format"] not in ("", "json") else None
+    try:
+        template = Template(values["format"]) if values["format"] not in ("", "json") else None
+    except TemplateError as error:
+        raise CommandFailed(f"Error parsing format: {error}", 64) from error
+    try:
+        since, until = unix_time(values["since"]), unix_time(values["until"])
+    except ValueError as error:
+        raise CommandFailed(str(error)) from error
+    query = {"since": since, "until": until, "filters": parse_filters(values["filter"])}
     for event in context.api.call("GET", "/events", query).objects():
         if template is not None:
-            print(template.render(event), flush=True)
+            try:
+                print(template.render(_fields(event)), flush=True)
+            except TemplateError as error:
+                raise CommandFailed(f"Error parsing format: {error}", 64) from error
         elif values["format"] == "json":
             print(to_json(event), flush=True)
         else:
             print(_line(event), flush=True)
     return 0
+
+
+def _fields(event: dict[str, Any]) -> dict[str, Any]:
+    """Return the event under the names that templates use."""
+    legacy = {"Status": "status", "ID": "id", "From": "from"}
+    numbers = {"Time": "time", "TimeNano": "timeNano", "Scope": "scope"}
+    fields = {name: event.get(key, "") for name, key in {**legacy, **numbers}.items()}
+    actor = event["Actor"]
+    attributes = GoMap(actor.get("Attributes") or {})
+    return {**fields, "Type": event["Type"], "Action": event["Action"],
+            "Actor": {"ID": actor["ID"], "Attributes": attributes}}  # fmt: skip
 
 
 def _line(event: dict[str, Any]) -> str:

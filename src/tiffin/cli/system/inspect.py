@@ -24,7 +24,8 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         raise CommandFailed(f'unknown type: "{kind}": must be one of "container", "image", "network", '
                             '"plugin", "volume"')  # fmt: skip
     kinds = [kind] if kind else list(PATHS)
-    return inspect(arguments, _lookup(context.api, kinds, size=values["size"]), values["format"])
+    lookup = _lookup(context.api, kinds, size=values["size"])
+    return inspect(arguments, lookup, values["format"])
 
 
 def _lookup(api: Api, kinds: list[str], *, size: bool) -> Callable[[str], Any]:
@@ -36,7 +37,7 @@ def _lookup(api: Api, kinds: list[str], *, size: bool) -> Callable[[str], Any]:
             except ApiError as error:
                 if error.status not in (400, 404, 501) or len(kinds) == 1:
                     raise
-        raise ApiError(404, f"No such object: {name}")
+        raise CommandFailed(f"Error: No such object: {name}")
 
     return lookup
 

@@ -13,10 +13,9 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     config = read_config(context.settings.config)
     known = server in config.get("auths", {})
     helper = config.get("credHelpers", {}).get(server) or config.get("credsStore")
-    if not known and not helper:
-        print(f"Not logged in to {server}")
-        return 0
     print(f"Removing login credentials for {server}")
+    if not known and not helper:
+        return 0
     if helper:
         import subprocess  # only users of helpers pay
 

@@ -17,6 +17,9 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         raise CommandFailed('ERROR: The "until" filter is not supported with "--volumes"')
     if not values["force"]:
         _warn(everything=values["all"], volumes=values["volumes"])
+        if values["filter"]:
+            print("  Items to be pruned will be filtered with:")
+            print(*(f"  - {text}" for text in values["filter"]), "", sep="\n")
         confirm("Are you sure you want to continue?")
     reclaimed = 0
     for path, title, member, more in _steps(values, filters):

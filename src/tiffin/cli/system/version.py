@@ -7,7 +7,7 @@ from typing import Any
 from tiffin import __version__
 from tiffin.cli.command import Command, Context
 from tiffin.cli.flags import Values, string
-from tiffin.cli.template import Template, to_json
+from tiffin.cli.template import Template, TemplateError
 from tiffin.client.api import NEWEST, ApiError
 from tiffin.client.http import ConnectFailed
 
@@ -29,14 +29,32 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         fault = str(error)
     both = {"Client": client, "Server": server}
     if values["format"]:
-        print(
-            to_json(both) if values["format"] == "json" else Template(values["format"]).render(both)
-        )
+        template = "{{json .}}" if values["format"] == "json" else values["format"]
+        print(Template(template).render({side: _Side(both[side]) for side in both}))
     else:
         _print(client, server)
     if fault:
         print(fault, file=sys.stderr)
     return int(bool(fault))
+
+
+class _Side(dict[str, Any]):
+    """One side's versions, by Go's names of its fields as well as by JSON's."""
+
+    def __init__(self, found: dict[str, Any] | None) -> None:
+        super().__init__(found or {})
+
+    def template_field(self, name: str) -> object:
+        """Return a member for the template engine."""
+        spelled = {"APIVersion": "ApiVersion"}.get(name, name)
+        if spelled in self:
+            return self[spelled]
+        if name in ("Experimental", "GitCommit", "BuildTime", "KernelVersion", "MinAPIVersion"):
+            return ""
+        raise TemplateError(
+            f'template: version:1:2: executing "version" at <.{name}>: '
+            f"can't evaluate field {name} in type version"
+        )
 
 
 def _architecture() -> str:

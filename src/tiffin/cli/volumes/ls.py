@@ -4,9 +4,10 @@ from tiffin.cli import human
 from tiffin.cli.command import Command, Context
 from tiffin.cli.filters import parse_filters
 from tiffin.cli.flags import FILTER, Values, boolean, listing, string
-from tiffin.cli.table import Row, print_rows
+from tiffin.cli.table import Lookup, Row, print_rows
 
 DEFAULT = "table {{.Driver}}\t{{.Name}}"
+RAW = "name:Name driver:Driver"
 HEADERS = {"Driver": "DRIVER", "Name": "VOLUME NAME", "Scope": "SCOPE", "Labels": "LABELS",
            "Mountpoint": "MOUNTPOINT", "Links": "LINKS", "Size": "SIZE",
            "Availability": "AVAILABILITY", "Group": "GROUP", "Status": "STATUS"}  # fmt: skip
@@ -29,6 +30,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
                 "Scope": volume["Scope"],
                 "Mountpoint": volume["Mountpoint"],
                 "Labels": human.pairs(volume.get("Labels")),
+                "Label": Lookup(volume.get("Labels")),
                 "Links": str((volume.get("UsageData") or {}).get("RefCount", "N/A")),
                 "Size": _size(volume),
                 "Availability": "N/A",
@@ -39,7 +41,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         for volume in found
     )
     chosen = values["format"] or context.config_file.get("volumesFormat", "")
-    print_rows(rows, format_text=chosen, default=DEFAULT, headers=HEADERS)
+    print_rows(rows, format_text=chosen, default=DEFAULT, headers=HEADERS, raw=RAW)
     return 0
 
 
