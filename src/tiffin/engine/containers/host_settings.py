@@ -163,6 +163,8 @@ def complete(host: HostConfig, settings: Settings, registry: Registry) -> None:
     if host.memory > 0 and not host.memory_swap:
         host.memory_swap = host.memory * 2
     host.shm_size = host.shm_size or settings.shm_size
+    if host.memory_swappiness == -1:  # how clients spell "not given"
+        host.memory_swappiness = None
     host.ipc_mode = host.ipc_mode or settings.ipc_mode
     host.cgroupns_mode = host.cgroupns_mode or settings.cgroupns_mode
     host.cgroup_parent = host.cgroup_parent or settings.cgroup_parent
