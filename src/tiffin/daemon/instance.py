@@ -27,16 +27,15 @@ def only_instance(roots: Roots) -> Iterator[None]:
 
 @contextlib.contextmanager
 def pid_file(path: Path | None) -> Iterator[None]:
-    """Keep this process's id in `path`; Conflict if it names a living process."""
+    """Keep this process's id in `path`; Conflict if it names a living daemon."""
     if path is None:
         yield
         return
     with contextlib.suppress(FileNotFoundError, ValueError):
         other = int(path.read_text())
-        if other != os.getpid() and Path(f"/proc/{other}").exists():
+        if other != os.getpid() and _is_daemon(other):
             raise Conflict(
-                f"process with PID {other} is still running: make sure that it is no daemon,"
-                f" or delete {path}"
+                f"process with PID {other} is still running: stop that daemon, or delete {path}"
             )
     path.parent.mkdir(parents=True, exist_ok=True)
     atomic.write(path, f"{os.getpid()}".encode(), durable=False)
@@ -44,3 +43,15 @@ def pid_file(path: Path | None) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
+
+
+def _is_daemon(pid: int) -> bool:
+    """Tell whether a process is one of ours: a dead one's number may be another program's by now.
+
+    The command line of a process that has ended but was not waited for is empty.
+    """
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"tiffin" in command

@@ -103,12 +103,19 @@ def test_pid_file(tmp_path: Path) -> None:
     with pid_file(path):
         assert path.read_text() == str(os.getpid())
     assert not path.exists()
-    path.write_text(str(os.getppid()))
-    with pytest.raises(Conflict, match="is still running"), pid_file(path):
-        pass
-    path.write_text("999999999")
-    with pid_file(path):
-        pass
+    daemon = [sys.executable, "-c", "input()", "tiffin.daemon"]
+    with subprocess.Popen(daemon, stdin=subprocess.PIPE) as other:
+        path.write_text(str(other.pid))
+        with pytest.raises(Conflict, match="is still running"), pid_file(path):
+            pass
+        other.kill()
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+        with pid_file(path):
+            pass  # it has ended, though nobody has waited for it
+    for stale in (str(os.getppid()), "999999999", "words"):
+        path.write_text(stale)
+        with pid_file(path):
+            pass
 
 
 def test_notify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
