@@ -25,6 +25,8 @@ class Contract:
         text = CONTRACT.read_text()
         raw = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         self.paths: dict[str, Any] = raw["paths"]
+        resources = raw["definitions"]["Resources"]["properties"]
+        resources["MemorySwappiness"]["x-nullable"] = True  # a pointer in Docker's own type
         self._definitions = {k: _json_schema(v) for k, v in raw["definitions"].items()}
 
     def check(self, method: str, path: str, status: int, body: object) -> None:
@@ -51,7 +53,7 @@ def _json_schema(schema: Any) -> Any:  # noqa: ANN401  # JSON is untyped
         return schema
     plain = {key: _json_schema(value) for key, value in schema.items()
              if key not in ("example", "format", "default", "description")
-             or isinstance(value, dict) and ("type" in value or "$ref" in value)}  # fmt: skip
+             or (isinstance(value, dict) and ("type" in value or "$ref" in value))}  # fmt: skip
     if isinstance(plain.get("required"), list):  # it names a member that no property describes
         properties = plain.get("properties", plain["required"])
         plain["required"] = [name for name in plain["required"] if name in properties]
