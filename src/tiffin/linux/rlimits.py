@@ -3,6 +3,8 @@
 import resource
 from dataclasses import dataclass
 
+from tiffin.linux import capabilities
+
 NUMBERS = {
     name: number
     for number, name in enumerate(
@@ -45,6 +47,17 @@ def apply(limit: Rlimit) -> str:
     except (PermissionError, ValueError):  # `resource` turns EPERM into ValueError
         return _lowered(limit, number, soft, hard)
     return ""
+
+
+def foretell(limit: Rlimit) -> str:
+    """Return the warning that `apply` would give in a child of this process, "" for none."""
+    _, ceiling = resource.getrlimit(NUMBERS[limit.name])
+    hard = _internal(limit.hard)
+    if not _above(hard, ceiling) or capabilities.held() & capabilities.mask(["CAP_SYS_RESOURCE"]):
+        return ""
+    return (
+        f"{limit.name} will be lowered to {_text(ceiling)}: the host does not grant {_text(hard)}"
+    )
 
 
 def _lowered(limit: Rlimit, number: int, soft: int, hard: int) -> str:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from tiffin.api.types.resources import Resources
 from tiffin.engine.bundle.devices import check_mapping, parse_rules
-from tiffin.engine.bundle.resources import check_ulimits
+from tiffin.engine.bundle.resources import check_ulimits, rlimits
 from tiffin.errors import InvalidArgument
+from tiffin.linux.rlimits import Rlimit, foretell
 
 MINIMUM_MEMORY = 6 * 1024 * 1024
 _ONLINE_NODES = Path("/sys/devices/system/node/online")
@@ -23,7 +24,14 @@ def check_resources(wanted: Resources, *, update: bool = False) -> list[str]:
     parse_rules(wanted.device_cgroup_rules or ())
     for device in wanted.devices or ():
         check_mapping(device)
-    return _warnings(wanted)
+    return [*_warnings(wanted), *_ungranted(wanted)]
+
+
+def _ungranted(wanted: Resources) -> list[str]:
+    limits = (
+        Rlimit(item["type"], item["soft"], item["hard"]) for item in rlimits(wanted.ulimits or ())
+    )
+    return [warning for limit in limits if (warning := foretell(limit))]
 
 
 def _check_memory(wanted: Resources, *, update: bool) -> None:
