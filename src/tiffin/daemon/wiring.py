@@ -124,7 +124,10 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         stack.callback(builds.close)
         commits = Commits(image_store, containers, events)
 
-        for service in (volumes, images, networks, containers, builds):
+        await volumes.recover()
+        # Whose snapshots are to be kept must be known before anything is cleaned up.
+        await images.recover({*await containers.snapshot_keys(), *await builds.snapshot_keys()})
+        for service in (networks, containers, builds):
             await service.recover()
         await containers.resume()
 

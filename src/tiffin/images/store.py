@@ -5,7 +5,7 @@ records are added last and removed first, so that a crash leaves garbage, never 
 Everything that is on its way to become an image is held by a lease.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -183,13 +183,14 @@ class ImageStore:
         """Let the build cache and others keep blobs and snapshots of theirs."""
         self._garbage.add_roots(roots)
 
-    def recover(self) -> Sequence[str]:
+    def recover(self, known_keys: Collection[str] | None = None) -> Sequence[str]:
         """Clean up after a crash and unpack again what it lost; return what had to be dropped.
 
-        For a start, before anybody else uses content and snapshots.
+        For a start, before anybody else uses content and snapshots. `known_keys`: which snapshots
+        of others to keep (None: all); what lies on a layer that was lost finds it made again.
         """
         self.content.discard_ingests(older_than=datetime.now(UTC))
-        self.snapshotter.recover()
+        self.snapshotter.recover(known_keys)
         discard_leftovers(self.snapshotter)
         dropped: list[str] = []
         for record in self.records.all():

@@ -124,6 +124,17 @@ class Catalogue:
             self._delete(record)
             return record
 
+    def drop(self, record: Record) -> None:
+        """Remove a record that was lost; its children stay, for when there is one again."""
+        with self._lock:
+            self._delete(record)
+
+    def adopt(self, record: Record) -> None:
+        """Add a record that exists on disk, whether its parent is here or not; AlreadyExists."""
+        with self._lock:
+            self.check_free(record.name)
+            self._insert(replace(record, boot=self.boot))
+
     def has_children(self, name: str) -> bool:
         """Tell whether a snapshot has `name` as its parent."""
         with self._lock:

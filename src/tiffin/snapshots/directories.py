@@ -7,8 +7,15 @@
 ```
 Order of steps, so that a crash at any point leaves at worst a directory without a row, which
 `recover` removes: make directories → add the row; delete the row → remove the directories.
+
+The catalogue is not synced at every change, so a power cut may take its last rows while the data
+of an active snapshot, synced by its container, is there. Therefore each directory bears its own
+row as an attribute, which the file system's journal keeps no later than such data.
 """
 
+import errno
+import json
+import os
 import secrets
 import threading
 import time
@@ -16,7 +23,7 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from tiffin.errors import NotFound
+from tiffin.errors import AlreadyExists, NotFound
 from tiffin.fs.atomic import sync_filesystem
 from tiffin.fs.rooted import remove_tree
 from tiffin.fs.usage import measure
@@ -25,6 +32,9 @@ from tiffin.snapshots.snapshotter import Kind, SnapshotInfo, Usage
 
 SETTLE_DELAY_S = 3.0
 """How long after a commit its data is synced, so that a whole image is synced at once."""
+
+_ROW_ATTRIBUTE = "user.tiffin.snapshot"
+_NO_ATTRIBUTES = (errno.ENOTSUP, errno.ENODATA, errno.EPERM)
 
 
 class SnapshotDirectories:
@@ -86,20 +96,18 @@ class SnapshotDirectories:
 
         Dropped are: active snapshots and views whose key is not in `known_keys` (if that is given),
         rows without directory, and committed snapshots whose data was not yet synced when the
-        machine went down, with everything above them. Directories without a row are removed.
+        machine went down. What lies above those stays, waiting for them to be made again under the
+        same name. Directories without a row are removed, unless they say that they are a known key.
         """
         dropped: list[str] = []
+        self._adopt(known_keys or ())
         for record in reversed(list(self._catalogue.walk())):
             if record.kind is not Kind.COMMITTED and (
                 known_keys is not None and record.name not in known_keys
             ):
                 self._drop(record, dropped)
-        lost: set[str] = set()
-        for record in self._catalogue.walk():
-            if record.parent in lost or self._is_lost(record):
-                lost.add(record.name)
         for record in reversed(list(self._catalogue.walk())):
-            if record.name in lost:
+            if self._is_lost(record):
                 self._drop(record, dropped)
         self._remove_strays()
         if self._catalogue.unsettled():
@@ -125,6 +133,8 @@ class SnapshotDirectories:
 
     def _add(self, key: str, parent: str, kind: Kind, directory: Path) -> None:
         try:
+            if kind is Kind.ACTIVE:
+                _write_row(directory, key, parent)
             self._catalogue.add(Record(key, directory.name, parent, kind, time.time()))
         except BaseException:
             remove_tree(directory)
@@ -150,8 +160,21 @@ class SnapshotDirectories:
         )
 
     def _drop(self, record: Record, dropped: list[str]) -> None:
-        self.remove(record.name)
+        self._catalogue.drop(record)
+        self._usages.pop(record.directory, None)
+        remove_tree(self._root / record.directory)
         dropped.append(record.name)
+
+    def _adopt(self, known_keys: Collection[str]) -> None:
+        """Add the rows of active snapshots again that the catalogue has lost."""
+        present = {record.directory for record in self._catalogue.walk()}
+        for path in self._root.iterdir():
+            if not path.is_dir() or path.name in present:
+                continue
+            key, parent = _read_row(path)
+            if key in known_keys:
+                with suppress(AlreadyExists):
+                    self._catalogue.adopt(Record(key, path.name, parent, Kind.ACTIVE, time.time()))
 
     def _remove_strays(self) -> None:
         known = {record.directory for record in self._catalogue.walk()}
@@ -179,3 +202,23 @@ class SnapshotDirectories:
             with self._lock:
                 self._settling = None
             raise
+
+
+def _write_row(directory: Path, key: str, parent: str) -> None:
+    row = json.dumps({"key": key, "parent": parent}).encode()
+    try:
+        os.setxattr(directory, _ROW_ATTRIBUTE, row)
+    except OSError as error:
+        if error.errno not in _NO_ATTRIBUTES:  # such a file system has only the catalogue
+            raise
+
+
+def _read_row(directory: Path) -> tuple[str, str]:
+    """Return (key, parent) as the directory says itself; ("", "") if it says nothing."""
+    try:
+        row = json.loads(os.getxattr(directory, _ROW_ATTRIBUTE))
+        return row["key"], row["parent"]
+    except OSError as error:
+        if error.errno not in _NO_ATTRIBUTES:
+            raise
+        return "", ""

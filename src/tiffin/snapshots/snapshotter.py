@@ -89,5 +89,6 @@ class Snapshotter(Protocol):
         """Clean up after a crash; return the names of the snapshots that had to be dropped.
 
         Active snapshots and views whose key is not in `known_keys`, if that is given, are dropped.
-        So are committed ones whose data did not survive: their layers must be applied again.
+        So are committed ones whose data did not survive: their layers must be applied again. What
+        lies above those stays, and can be used once they are back under the same name.
         """

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tiffin.errors import Conflict, NotFound
 from tiffin.snapshots.native import NativeSnapshotter
 from tiffin.snapshots.overlay import OverlaySnapshotter
 from tiffin.snapshots.snapshotter import Kind, Snapshotter, Usage
@@ -126,9 +127,42 @@ def test_what_a_power_cut_may_have_torn_is_dropped(tmp_path: Path) -> None:
 
     rebooted = OverlaySnapshotter(tmp_path)
     rebooted._catalogue.boot = "another"
-    assert rebooted.recover() == ["on top", "torn"]
-    assert {info.name for info in rebooted.walk()} == {"settled", "container"}
+    upper = rebooted.upper("on top")
+    assert rebooted.recover({"on top", "container"}) == ["torn"]
+    assert {info.name for info in rebooted.walk()} == {"settled", "container", "on top"}
+    with pytest.raises(NotFound):
+        rebooted.mounts("on top")
+    rebooted.prepare("key", "settled")
+    rebooted.commit("torn", "key")  # the layer is applied again
+    assert rebooted.mounts("on top")
+    assert rebooted.upper("on top") == upper
+    with pytest.raises(Conflict):
+        rebooted.remove("torn")
+    rebooted.remove("on top")
+    rebooted.remove("torn")
     rebooted.close()
+
+
+def test_rows_that_a_power_cut_took_are_read_from_the_directories(tmp_path: Path) -> None:
+    snapshotter = OverlaySnapshotter(tmp_path)
+    snapshotter.prepare("key")
+    snapshotter.commit("layer", "key")
+    for key in ("container", "forgotten"):
+        snapshotter.prepare(key, "layer")
+    upper = snapshotter.upper("container")
+    assert upper is not None
+    (upper / "database").write_text("synced by its container")
+    for key in ("container", "forgotten"):
+        snapshotter._catalogue.drop(snapshotter._catalogue.get(key))
+    snapshotter.close()
+    again = OverlaySnapshotter(tmp_path)
+    assert again.recover({"container"}) == []
+    assert {info.name for info in again.walk()} == {"layer", "container"}
+    assert again.upper("container") == upper
+    assert (upper / "database").read_text() == "synced by its container"
+    assert again.stat("container").parent == "layer"
+    assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 2
+    again.close()
 
 
 def test_commits_are_settled_in_the_background(tmp_path: Path) -> None:

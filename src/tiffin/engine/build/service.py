@@ -65,6 +65,13 @@ class Builds:
         self._steps = roots.build_cache / "running"
         store.add_roots(self._roots_of_cache)
 
+    async def snapshot_keys(self) -> list[str]:
+        """Return the snapshots of builds under way when a daemon was killed; before `recover`.
+
+        Those may still be in use, until `recover` has ended what runs on them.
+        """
+        return await self._call(self._own_snapshots)
+
     async def recover(self) -> None:
         """Remove what builds of an earlier daemon left: processes, snapshots, contexts."""
         await clean_up_steps(self._steps, self._roots, self._tasks, self._networks)
@@ -154,10 +161,16 @@ class Builds:
 
     def _recover(self) -> None:
         self._cache.clean_work()
-        for info in reversed(list(self._store.snapshotter.walk())):
-            if info.kind is not Kind.COMMITTED and info.name.startswith(SNAPSHOT_PREFIX):
-                with suppress(NotFound):
-                    self._store.snapshotter.remove(info.name)
+        for name in reversed(self._own_snapshots()):
+            with suppress(NotFound):
+                self._store.snapshotter.remove(name)
+
+    def _own_snapshots(self) -> list[str]:
+        return [
+            info.name
+            for info in self._store.snapshotter.walk()
+            if info.kind is not Kind.COMMITTED and info.name.startswith(SNAPSHOT_PREFIX)
+        ]
 
     def _is_present(self, layer: Layer) -> bool:
         return has_blob(self._store.content, layer.diff_id) and self._store.unpacker.has(

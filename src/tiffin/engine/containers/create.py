@@ -10,6 +10,7 @@ from tiffin.engine.bundle.mount_point import MountPoint
 from tiffin.engine.bundle.namespaces import shared_with
 from tiffin.engine.containers import mount_points
 from tiffin.engine.containers.context import Context
+from tiffin.engine.containers.files import make_directory
 from tiffin.engine.containers.host_settings import check_settings, complete
 from tiffin.engine.containers.merge import merge, plain_config
 from tiffin.engine.containers.model import Container, ContainerSpec, now_ns
@@ -117,9 +118,7 @@ def _prepare(
     points: tuple[MountPoint, ...],
 ) -> tuple[Mount, ...]:
     mount_points.check_sources(points)
-    directory = context.roots.container(identifier)
-    directory.mkdir(parents=True, mode=0o710)
-    (directory / "log").mkdir(mode=0o700)
+    make_directory(context.roots, identifier)
     return context.snapshotter.prepare(identifier, chain_id)
 
 

@@ -1,11 +1,18 @@
-"""The files of /etc that the engine writes: hosts, hostname, resolv.conf.
+"""A container's own directory, and the files of /etc that the engine writes into it.
 
-They are bind-mounted into the running container, so they are rewritten in place, never replaced.
+Those (hosts, hostname, resolv.conf) are bind-mounted into the running container, so they are rewritten in place, never replaced.
 """
 
 from tiffin.engine.bundle.mounts import EtcFiles
 from tiffin.engine.networks.contract import Allocation
 from tiffin.engine.roots import Roots
+
+
+def make_directory(roots: Roots, container_id: str) -> None:
+    """Make the container's directory, with a place for its log, where it is missing. Blocking."""
+    directory = roots.container(container_id)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o710)
+    (directory / "log").mkdir(exist_ok=True, mode=0o700)
 
 
 def etc_files(roots: Roots, container_id: str) -> EtcFiles:

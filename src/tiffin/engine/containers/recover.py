@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from tiffin.engine.bundle.mount_point import MountKind
 from tiffin.engine.containers import policy, supervise
 from tiffin.engine.containers.context import Context
+from tiffin.engine.containers.files import make_directory
 from tiffin.engine.containers.model import Container, now_ns
+from tiffin.engine.containers.rootfs import view_key
 from tiffin.engine.containers.start import start
 from tiffin.engine.containers.status import ALIVE, Status
 from tiffin.engine.tasks.contract import Exit
@@ -31,6 +33,7 @@ async def recover(context: Context) -> None:
     for container in await asyncio.to_thread(lambda: list(context.store.load())):
         context.registry.reserve(container.name, container.id)
         context.registry.add(container)
+    await asyncio.to_thread(_restore_files, context)
     for container in context.registry:
         await _hold_volumes(context, container)
     for container in context.registry:
@@ -40,6 +43,29 @@ async def recover(context: Context) -> None:
             log.error("recovering container %s: %s", container.id, error)
     await _remove_orphans(context)
     await context.networks.retain([item.id for item in context.registry if item.alive])
+
+
+def snapshot_keys(context: Context) -> list[str]:
+    """Return the keys of the snapshots of all stored containers. Blocking."""
+    keys: list[str] = []
+    for container in context.store.load():
+        keys.append(container.id)
+        keys += [view_key(container.id, index) for index in range(len(container.spec.mounts))]
+    return keys
+
+
+def _restore_files(context: Context) -> None:
+    """Give containers anew what a power cut took before it had reached the disk. Blocking."""
+    for container in context.registry:
+        make_directory(context.roots, container.id)
+        try:
+            context.snapshotter.stat(container.id)
+        except NotFound:
+            try:
+                context.snapshotter.prepare(container.id, container.spec.chain_id)
+                log.warning("container %s: its files were lost; it begins anew", container.id)
+            except NotFound as error:
+                log.error("container %s: %s", container.id, error)
 
 
 async def _hold_volumes(context: Context, container: Container) -> None:

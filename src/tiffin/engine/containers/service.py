@@ -67,6 +67,10 @@ class Containers:
 
     # Life of the service
 
+    async def snapshot_keys(self) -> list[str]:
+        """Return the keys of the snapshots that stored containers need; before `recover`."""
+        return await asyncio.to_thread(recover.snapshot_keys, self._context)
+
     async def recover(self) -> None:
         """Find out what became of the containers of an earlier daemon, and clean up after it."""
         await recover.recover(self._context)

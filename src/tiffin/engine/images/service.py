@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from yarl import URL
@@ -76,9 +76,12 @@ class Images:
     def users(self, users: ImageUsers) -> None:
         self._context.users = users
 
-    async def recover(self) -> None:
-        """Clean up what a killed daemon left behind, and unpack again what the disk lost."""
-        for lost in await self._context.run(self.store.recover):
+    async def recover(self, known_keys: Collection[str] | None = None) -> None:
+        """Clean up what a killed daemon left behind, and unpack again what the disk lost.
+
+        Of the snapshots that are no images' layers, those in `known_keys` stay (None: all).
+        """
+        for lost in await self._context.run(self.store.recover, known_keys):
             log.warning("image dropped: %s", lost)
 
     def close(self) -> None:
