@@ -62,5 +62,5 @@ def cgroups_path(container_id: str, tag: str, parent: str) -> str:
 
 def check_cgroup_parent(parent: str) -> None:
     """Raise InvalidArgument for a parent that leads out of the hierarchy."""
-    if ".." in parent.split("/") or "\0" in parent:
+    if ".." in parent.split("/") or not parent.isprintable():
         raise InvalidArgument(f"invalid cgroup parent: {parent}")

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 from tiffin.api.types.containers import Config, CreateRequest, CreateResponse
 from tiffin.api.types.host_config import HostConfig
+from tiffin.api.types.networks import NetworkingConfig
 from tiffin.engine.bundle.mount_point import MountPoint
 from tiffin.engine.bundle.namespaces import shared_with
 from tiffin.engine.containers import mount_points
@@ -15,6 +16,7 @@ from tiffin.engine.containers.host_settings import check_settings, complete
 from tiffin.engine.containers.merge import merge, plain_config
 from tiffin.engine.containers.model import Container, ContainerSpec, now_ns
 from tiffin.engine.containers.names import check_name, make_name
+from tiffin.engine.networks.wishes import canonical_mac
 from tiffin.errors import InvalidArgument, NotFound
 from tiffin.fs.rooted import remove_tree
 from tiffin.images.image import Image
@@ -36,12 +38,20 @@ async def create(
     config = plain_config(request)
     host = request.host_config or HostConfig()
     warnings = check_settings(config, host)
+    if request.networking_config is not None:
+        _check_endpoints(request.networking_config)
     image = await _image(context, config.image, platform, warnings)
     config = merge(config, image.config.config)
     complete(host, context.settings, context.registry)
     container = await _build(context, config, host, image, request, name)
     context.publish(container, "create")
     return CreateResponse(id=container.id, warnings=warnings)
+
+
+def _check_endpoints(wanted: NetworkingConfig) -> None:
+    for settings in (wanted.endpoints_config or {}).values():
+        if settings is not None:
+            canonical_mac(settings.mac_address)
 
 
 async def _image(context: Context, reference: str, platform: str, warnings: list[str]) -> Image:

@@ -15,6 +15,7 @@ from tiffin.engine.bundle.sysctls import check_sysctls
 from tiffin.engine.containers.context import Settings
 from tiffin.engine.containers.registry import Registry
 from tiffin.engine.containers.signals import parse_signal
+from tiffin.engine.networks.wishes import canonical_mac
 from tiffin.errors import InvalidArgument, NotFound
 from tiffin.logs import options as log_options
 
@@ -68,6 +69,9 @@ def _check_identity(config: Config, host: HostConfig) -> None:
         raise InvalidArgument(f"invalid hostname format: {config.hostname}")
     if config.hostname and host.uts_mode == "host":
         raise InvalidArgument("conflicting options: hostname and the UTS mode")
+    if len(config.domainname) > 64 or not config.domainname.isprintable():
+        raise InvalidArgument(f"invalid domainname format: {config.domainname}")
+    canonical_mac(config.mac_address)
     if host.uts_mode == "host" and config.domainname:
         raise InvalidArgument("conflicting options: domainname and the UTS mode")
 

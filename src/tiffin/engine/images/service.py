@@ -233,9 +233,7 @@ class Images:
 
     async def import_url(self, url: str, request: ImportRequest, emit: Progress = silent) -> Image:
         """Make an image of the tar at an http(s) URL."""
-        source = URL(url if "://" in url else f"http://{url}")
-        if source.scheme not in ("http", "https") or not source.host:
-            raise InvalidArgument(f"invalid import source {url!r}")
+        source = _url(url)
         emit(status(f"Downloading from {source}"))
         with tempfile.TemporaryFile() as spool:
             transport = Transport(
@@ -270,3 +268,14 @@ class Images:
     async def list(self, options: ListOptions | None = None) -> list[ImageSummary]:
         """List images, newest first."""
         return await self._context.run(list_images, self._context, options or ListOptions())
+
+
+def _url(text: str) -> URL:
+    """Return the URL, http unless it says otherwise; InvalidArgument."""
+    try:
+        url = URL(text if "://" in text else f"http://{text}")
+    except ValueError as error:
+        raise InvalidArgument(f"invalid import source {text!r}: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InvalidArgument(f"invalid import source {text!r}")
+    return url

@@ -25,7 +25,7 @@ from tiffin.engine.networks.records import (
     port_record,
     taken_addresses,
 )
-from tiffin.engine.networks.wishes import endpoint_wishes, shares_network
+from tiffin.engine.networks.wishes import canonical_mac, endpoint_wishes, shares_network
 from tiffin.engine.tasks.contract import DnsSettings, Forward
 from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
 from tiffin.networks.bridge import OPTION_HOST_BINDING, mac_of, random_mac, target_of
@@ -96,7 +96,7 @@ def plan_endpoint(
     ipv4, gateway4 = _address(context, network, wish, 4)
     ipv6, gateway6 = _address(context, network, wish, 6)
     has_interface = network.driver not in ("host", "null")
-    mac = wish.mac_address
+    mac = canonical_mac(wish.mac_address)
     if not mac and has_interface:
         mac = mac_of(IPv4Address(bare(ipv4))) if ipv4 else random_mac()
     return EndpointRecord(

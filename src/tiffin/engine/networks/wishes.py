@@ -1,14 +1,17 @@
 """Which networks a container wants to be on, after everything that was said of it."""
 
+import re
+
 import msgspec
 
 from tiffin.api.types.networks import EndpointSettings
 from tiffin.engine.networks.context import DEFAULT_NETWORK, HOST_NETWORK, NONE_NETWORK
 from tiffin.engine.networks.contract import ContainerNetworks
 from tiffin.engine.networks.registry import Registry
-from tiffin.errors import NotFound
+from tiffin.errors import InvalidArgument, NotFound
 
 CONTAINER_PREFIX = "container:"
+_MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
 
 
 def shares_network(container: ContainerNetworks) -> bool:
@@ -56,3 +59,10 @@ def _name(reference: str, registry: Registry) -> str:
         return registry.find(reference).name
     except NotFound:
         return reference
+
+
+def canonical_mac(text: str) -> str:
+    """Return an Ethernet address as `02:42:ac:11:00:02`, or "" for ""; InvalidArgument."""
+    if text and not _MAC.fullmatch(text):
+        raise InvalidArgument(f"invalid MAC address: address {text}: invalid MAC address")
+    return text.replace("-", ":").lower()
