@@ -149,7 +149,7 @@ class _Creation:
             self.group.create(resources, self.options.warn or _ignore)
         except (OSError, ValueError) as error:
             raise FailedPrecondition(
-                f"{CREATE_FAILED}unable to apply cgroup configuration: {error}: unknown"
+                f"{CREATE_FAILED}unable to apply cgroup configuration: {_plain(error)}: unknown"
             ) from error
         self.undo.callback(self.group.remove)
         self._explain(
@@ -415,6 +415,13 @@ def _is_collected(descriptor: int) -> bool:
         os.close(descriptor)
         return True
     return False
+
+
+def _plain(error: OSError | ValueError) -> str:
+    """Say what failed as other runtimes do: `write /sys/…: invalid argument`."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}"
+    return str(error)
 
 
 def _ignore(_: str) -> None:
