@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiffin.linux.cgroups.hierarchy import Layout, detect
+from tiffin.linux.cgroups.layout import Layout, detect
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from pathlib import Path
 from tiffin.errors import FailedPrecondition, InvalidArgument
 from tiffin.linux import mounts, pidfd, syscalls
 from tiffin.linux.cgroups.group import Group, write
-from tiffin.linux.cgroups.hierarchy import Layout, detect, open_group
+from tiffin.linux.cgroups.hierarchy import open_group
+from tiffin.linux.cgroups.layout import Layout, detect
 from tiffin.runtime import child, config
 from tiffin.runtime.child import ChildOptions
 from tiffin.runtime.config import Config, IdMapping, JsonObject

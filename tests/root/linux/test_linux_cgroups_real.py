@@ -10,7 +10,8 @@ import pytest
 
 from tiffin.linux import pidfd, syscalls
 from tiffin.linux.cgroups.group import Group, write
-from tiffin.linux.cgroups.hierarchy import detect, open_group
+from tiffin.linux.cgroups.hierarchy import open_group
+from tiffin.linux.cgroups.layout import detect
 from tiffin.linux.cgroups.v2 import GroupV2
 
 pytestmark = pytest.mark.root

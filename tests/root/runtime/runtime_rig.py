@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tiffin.linux import pidfd
-from tiffin.linux.cgroups.hierarchy import detect
+from tiffin.linux.cgroups.layout import detect
 from tiffin.linux.pidfd import Ended
 from tiffin.runtime.own import OwnRuntime, OwnTask
 from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiffin.linux.cgroups import device_filter, devices, hierarchy, stats, v1, v2
+from tiffin.linux.cgroups import device_filter, devices, hierarchy, layout, stats, v1, v2
 from tiffin.linux.cgroups.devices import DeviceRule
-from tiffin.linux.cgroups.hierarchy import Layout
+from tiffin.linux.cgroups.layout import Layout
 
 HYBRID = """\
 31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
@@ -25,21 +25,21 @@ UNIFIED = "35 24 0:30 / /sys/fs/cgroup\\040x rw shared:9 - cgroup2 cgroup2 rw,ns
 
 
 def test_layout_of_a_hybrid_system() -> None:
-    layout = hierarchy.parse_mountinfo(HYBRID)
-    assert layout.version == 1
-    assert layout.v1 == {
+    found = layout.parse_mountinfo(HYBRID)
+    assert found.version == 1
+    assert found.v1 == {
         "cpu": "/sys/fs/cgroup/cpu,cpuacct",
         "cpuacct": "/sys/fs/cgroup/cpu,cpuacct",
         "memory": "/sys/fs/cgroup/memory",
         "name=systemd": "/sys/fs/cgroup/systemd",
     }
-    assert layout.unified == "/sys/fs/cgroup/unified"
+    assert found.unified == "/sys/fs/cgroup/unified"
 
 
 def test_layout_of_a_unified_system() -> None:
-    layout = hierarchy.parse_mountinfo(UNIFIED)
-    assert layout.version == 2
-    assert layout.unified == "/sys/fs/cgroup x"
+    found = layout.parse_mountinfo(UNIFIED)
+    assert found.version == 2
+    assert found.unified == "/sys/fs/cgroup x"
 
 
 @pytest.mark.parametrize("path", ["", "/", "a/../b", ".."])

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tiffin.api.types.containers import Config, Health
 from tiffin.api.types.host_config import HostConfig
@@ -12,11 +12,7 @@ from tiffin.engine.bundle.mount_point import MountPoint
 from tiffin.engine.containers.status import ALIVE, UP, Status, check_move
 from tiffin.engine.networks.contract import ContainerNetworks
 from tiffin.engine.tasks.contract import Attachment, TaskHandle
-from tiffin.spec.ids import ContainerId, short
-
-if TYPE_CHECKING:
-    from tiffin.engine.containers.execution import Execution
-
+from tiffin.spec.ids import ContainerId, ExecId, short
 
 _VOLATILE_S = 10.0
 
@@ -62,6 +58,18 @@ class Ending:
     error: str
 
 
+class ContainerExec(Protocol):
+    """What a container knows of its execs (`execution.py`)."""
+
+    id: ExecId
+    running: bool
+    exit_code: int | None
+    supervisor: asyncio.Task[None] | None
+
+    def container_ended(self) -> None:
+        """Note that the container's processes are gone, and so is this one."""
+
+
 class Container:
     """The live object. Changes happen under `lock`; reading needs no lock in the event loop."""
 
@@ -73,7 +81,7 @@ class Container:
         self.handle: TaskHandle | None = None
         self.pending: list[Attachment] = []
         """Clients that attached before the start; their descriptors are ours until then."""
-        self.executions: dict[str, Execution] = {}
+        self.executions: dict[str, ContainerExec] = {}
         self.health: Health | None = None
         self.supervisor: asyncio.Task[None] | None = None
         """Waits for the end of the task, and then for the time to restart it."""

@@ -17,7 +17,8 @@ from tiffin.engine.containers.status import ALIVE, Status
 from tiffin.engine.tasks.contract import Exit
 from tiffin.errors import NotFound, TiffinError
 from tiffin.fs.rooted import remove_tree
-from tiffin.linux.cgroups.hierarchy import detect, open_group
+from tiffin.linux.cgroups.hierarchy import open_group
+from tiffin.linux.cgroups.layout import detect
 from tiffin.spec.ids import ContainerId, is_id
 
 log = logging.getLogger(__name__)

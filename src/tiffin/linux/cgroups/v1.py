@@ -26,7 +26,7 @@ from tiffin.linux.cgroups.group import (
     signal_all,
     write,
 )
-from tiffin.linux.cgroups.hierarchy import Layout
+from tiffin.linux.cgroups.layout import Layout
 
 ALWAYS = ("devices", "memory", "cpu", "cpuacct", "cpuset", "pids", "freezer", "blkio")
 _THROTTLES = {

@@ -20,7 +20,7 @@ from tiffin.linux.cgroups.group import (
     signal_all,
     write,
 )
-from tiffin.linux.cgroups.hierarchy import Layout
+from tiffin.linux.cgroups.layout import Layout
 
 _FREEZE_TIMEOUT_S = 10.0
 _IO_LIMITS = {
