@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 from tests.e2e.e2e_daemon import Daemon
+
 from tiffin.spec.ids import is_id
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.e2e_daemon import Daemon, busybox_tar
 from tests.e2e.e2e_remains import orphans
+
 from tiffin.testing.fake_registry import FakeRegistry
 from tiffin.testing.sample_images import SampleImage, layer_tar
 
@@ -64,6 +65,7 @@ def test_killed_at_any_moment(
             daemon.docker("network", "create", f"net{turn}")
             daemon.docker("run", "-d", "--name", f"up{turn}", "-p", "80", image, "sleep", "1000")
         up, net = f"up{turn - turn % 6}", f"net{turn - turn % 6}"
+        daemon.docker("start", up, check=False)  # a restart may have been cut short, or a removal
         actions = [  # what is done, and what must be there once it was acknowledged
             (["create", "--name", name, "-v", f"{name}:/v", image], ["container", "inspect", name]),
             (["run", "-d", "--name", name, "--tmpfs", "/t", "-p", "80", image, "sleep", "1000"],
