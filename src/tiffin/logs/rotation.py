@@ -5,9 +5,7 @@ goes on meanwhile. Readers may have the files open all along: a file is only ren
 except that a single file without successors is truncated.
 """
 
-import gzip
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -132,6 +130,9 @@ def _compress(path: Path) -> None:
     code = 1
     unfinished = Path(f"{path}.tmp")
     try:
+        import gzip  # most shims never compress, and all would carry three compressors
+        import shutil
+
         with path.open("rb") as source, gzip.open(unfinished, "wb", compresslevel=1) as target:
             shutil.copyfileobj(source, target, 1 << 18)
         unfinished.rename(f"{path}.gz")

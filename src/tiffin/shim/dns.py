@@ -5,7 +5,7 @@ the upstream servers from the host's namespace: one after the other, each with i
 and a random id, over the transport that the client used. Nothing here blocks.
 """
 
-import secrets
+import os
 import socket
 from collections.abc import Callable, Sequence
 
@@ -147,7 +147,7 @@ class _Exchange:
         server = self._left.pop(0)
         family = socket.AF_INET6 if ":" in server else socket.AF_INET
         kind = socket.SOCK_STREAM if self._stream else socket.SOCK_DGRAM
-        message = secrets.token_bytes(2) + self._query.data[2:]
+        message = os.urandom(2) + self._query.data[2:]
         self._sent = len(message).to_bytes(2, "big") + message if self._stream else message
         self._received = b""
         try:

@@ -19,7 +19,6 @@ import select
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Collection
 from typing import NoReturn
 
@@ -55,6 +54,8 @@ def run(request: socket.socket, runtime: Runtime) -> NoReturn:
             _keep(keeper, pid, children, runtime)
         code = 0
     except BaseException:  # noqa: BLE001  # whatever it is, it must not return into the spawner
+        import traceback  # rarely needed
+
         traceback.print_exc(file=sys.stderr)
     finally:
         os._exit(code)

@@ -41,7 +41,7 @@ class Loop:
     """
 
     def __init__(self) -> None:
-        self.on_fault: Callable[[], None] = lambda: None
+        self.on_fault: Callable[[], object] = lambda: None
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._timers: list[tuple[float, int, Timer]] = []

@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import time
-import traceback
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -36,6 +35,7 @@ from tiffin.shim import protocol, state
 from tiffin.shim.channel import Channel
 from tiffin.shim.client import Client
 from tiffin.shim.dns import Resolver
+from tiffin.shim.faults import Faults
 from tiffin.shim.forward import TcpForward, UdpForward, open_forward
 from tiffin.shim.loop import READ, Loop
 from tiffin.shim.protocol import ClientOptions, Message, close_all
@@ -53,8 +53,6 @@ SETTLE_S = 0.25
 """How long a task must have been quiet to be handed over."""
 
 COLLECT_EVERY = 32
-MAX_FAULTS = 50
-"""More of them than that are not written down."""
 
 GONE = "gone"
 
@@ -71,7 +69,8 @@ class Supervisor:
 
     def __init__(self, loop: Loop, runtime: Runtime, keeper: socket.socket | None = None) -> None:
         self._loop = loop
-        loop.on_fault = lambda: self._note_fault(traceback.format_exc())
+        self._faults = Faults()
+        loop.on_fault = self._faults.note
         self._keeper = keeper
         self._is_settling = False
         self._request: protocol.Create | None = None
@@ -91,7 +90,6 @@ class Supervisor:
         self._network: NetworkSockets | None = None
         self._adopt_task: Callable[[], Task] | None = None
         self._error = ""
-        self._faults = 0
         self._discards = 0
         self._exit: ExitRecord | None = None
         self._task: Task | None = None
@@ -141,7 +139,7 @@ class Supervisor:
         except OSError as error:
             channel.send(protocol.Failed(seq, FailedPrecondition.__name__, _describe(error)))
         except Exception as error:  # noqa: BLE001  # a bug must not take the container down
-            self._note_fault(traceback.format_exc())
+            self._faults.note()
             text = f"internal error of the shim: {error!r}"
             channel.send(protocol.Failed(seq, FailedPrecondition.__name__, text))
         else:
@@ -169,7 +167,7 @@ class Supervisor:
         if self._phase:
             raise Conflict("the shim has made its task already")
         self._request = request
-        self._directory = request.bundle
+        self._directory = self._faults.directory = request.bundle
         try:
             self._listener = state.listen(request.bundle)
             self._loop.add(self._listener.fileno(), READ, self._on_connection)
@@ -534,7 +532,7 @@ class Supervisor:
         process = Process(message.pid, one["pidfd"], one.get("console", -1))
         ends = Ends(one.get("stdin", -1), one.get("stdout", -1), one.get("stderr", -1))
         self._request = request
-        self._directory = request.bundle
+        self._directory = self._faults.directory = request.bundle
         self._phase = state.RUNNING
         self._started_ns = message.started_ns
         self._warnings = list(message.warnings)
@@ -581,23 +579,8 @@ class Supervisor:
         try:
             step()
         except Exception:  # noqa: BLE001  # whatever it is, the end has to be told
-            text = traceback.format_exc()
-            self._error = self._error or text.strip().rpartition("\n")[2]
-            self._note_fault(text)
-
-    def _note_fault(self, text: str) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        if self._faults >= MAX_FAULTS:
-            return
-        self._faults += 1
-        try:
-            fd = os.open(os.path.join(self._directory, state.FAULTS), flags, 0o600)
-        except OSError:
-            return  # the directory is gone: nobody is left to tell
-        try:
-            os.write(fd, text.encode(errors="replace"))
-        finally:
-            os.close(fd)
+            text = self._faults.note()
+            self._error = self._error or text
 
 
 def _exited(record: ExitRecord) -> protocol.Exited:

@@ -9,7 +9,7 @@ upstream: a type that it does not have is answered with "no data".
 """
 
 import enum
-import random
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,7 +118,7 @@ def answer(query: Query, names: Lookup, *, stream: bool = False) -> bytes | None
     if addresses is None:
         return None
     wanted = [a for a in addresses if query.type in (_type_of(a), TYPE_ANY)]
-    random.shuffle(wanted)
+    wanted.sort(key=lambda _: os.urandom(4))
     records = [_record(_type_of(a), a.packed) for a in wanted]
     return _reply(query, records, None if stream else query.udp_size)
 
