@@ -3,6 +3,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from tiffin.api.types.networks import EndpointSettings, NetworkSettings, PortBinding
@@ -47,12 +48,21 @@ class FakeImages:
 
     def __init__(self, images: Mapping[str, Image]) -> None:
         self.images = dict(images)
+        self.collected = 0
 
     async def get(self, ref: str) -> Image:
         for name, image in self.images.items():
             if ref in (name, f"{name}:latest", image.id):
                 return image
         raise NotFound(f"No such image: {ref if ':' in ref else ref + ':latest'}")
+
+    def hold(self, image: Image) -> AbstractContextManager[object]:
+        if image not in self.images.values():
+            raise NotFound(f"No such image: {image.id}")
+        return nullcontext()
+
+    async def collect(self) -> None:
+        self.collected += 1
 
 
 class FakeNetworks:

@@ -1,6 +1,7 @@
 """What the use-cases of containers work with: other services behind narrow protocols."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -33,6 +34,12 @@ class Images(Protocol):
 
     async def get(self, ref: str) -> Image:
         """Find an image by name or id; NotFound `No such image: …`."""
+
+    def hold(self, image: Image) -> AbstractContextManager[object]:
+        """Keep an image's layers meanwhile; NotFound if it is gone. Blocking."""
+
+    async def collect(self) -> None:
+        """Remove layers of images that were removed while a container still used them."""
 
 
 class Networks(Protocol):

@@ -92,7 +92,7 @@ async def _build(
         undo.callback(registry.release, name)
         undo.push_async_callback(asyncio.to_thread, _discard, context, identifier)
         rootfs = await asyncio.to_thread(
-            _prepare, context, identifier, image.chain_id, tuple(points)
+            _prepare, context, identifier, image, tuple(points)
         )
         mounts = await mount_points.create_volumes(context, identifier, points, rootfs, undo)
         networking = request.networking_config
@@ -124,12 +124,13 @@ def _default_hostname(context: Context, host: HostConfig, identifier: ContainerI
 def _prepare(
     context: Context,
     identifier: ContainerId,
-    chain_id: str,
+    image: Image,
     points: tuple[MountPoint, ...],
 ) -> tuple[Mount, ...]:
     mount_points.check_sources(points)
     make_directory(context.roots, identifier)
-    return context.snapshotter.prepare(identifier, chain_id)
+    with context.images.hold(image):  # until the container's own snapshot does
+        return context.snapshotter.prepare(identifier, image.chain_id)
 
 
 def _discard(context: Context, identifier: ContainerId) -> None:

@@ -94,6 +94,17 @@ async def _clean_up(context: Context, container: Container, *, volumes: bool) ->
     await context.volumes.release(container.id)
     if volumes:
         await _remove_anonymous(context, container)
+    await _collect_image(context, container)
+
+
+async def _collect_image(context: Context, container: Container) -> None:
+    """Free the layers of an image that was removed while this container still stood on it."""
+    if not container.spec.image_id:
+        return
+    try:
+        await context.images.get(container.spec.image_id)
+    except NotFound:
+        await context.images.collect()
 
 
 def remove_files(context: Context, container: Container) -> None:
