@@ -274,6 +274,7 @@ def _url(text: str) -> URL:
     """Return the URL, http unless it says otherwise; InvalidArgument."""
     try:
         url = URL(text if "://" in text else f"http://{text}")
+        (url.host or "").encode("idna")
     except ValueError as error:
         raise InvalidArgument(f"invalid import source {text!r}: {error}") from error
     if url.scheme not in ("http", "https") or not url.host:
