@@ -9,6 +9,7 @@ import gc
 import os
 import socket
 import stat
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -110,12 +111,14 @@ class _Child:
             init.forget_origin()
         self._do(self._plan.enter, place)
         if self._options.enter is not None:
+            _load_no_more()
             self._options.enter()
             place.set_root(os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
         if self._options.network_sockets:
             self._hand_out_network()
         self._do(self._plan.build, place)
         console = self._take_terminal(place) if self._process.terminal else -1
+        _load_no_more()
         self._do(self._plan.pivot, place)
         place.close()
         env = self._environment()
@@ -195,6 +198,13 @@ class _Child:
             # The container has started, so to say: what fails from here on is its own output.
             os.write(2, os.fsencode(f"exec {path}: {lowered(error)}\n"))
         os._exit(EXEC_FAILED)
+
+
+def _load_no_more() -> None:
+    """Import nothing from here on: the files at these paths are the image's in a moment."""
+    sys.path.clear()
+    sys.path_hooks.clear()
+    sys.path_importer_cache.clear()
 
 
 def _null() -> int:
