@@ -39,6 +39,12 @@ from tiffin.linux.syscalls import RESOLVE_IN_ROOT, RESOLVE_NO_MAGICLINKS, openat
 from tiffin.spec.mount import Mount
 
 _LONGEST_PARAMETER = 255  # fsconfig(2) takes strings of up to 255 bytes
+SUBPATH = "x-subpath"
+"""`x-subpath=a/b` among the options of a bind: that path in its source, which it never leaves.
+
+Whoever may write there can replace directories by symlinks at any moment, so it is the kernel that
+resolves the path when the mount is made.
+"""
 _DIRECTORIES = {"lowerdir", "upperdir", "workdir"}
 
 
@@ -89,7 +95,7 @@ def create(item: Mount) -> int:
     """Return a descriptor of one mount that is attached nowhere, with its attributes set."""
     options = mount_options.parse(item.options)
     if options.bind or item.fstype == "bind":
-        fd = _bind(item.source, recursive=options.recursive)
+        fd = _bind(item.source, dict(options.parameters).get(SUBPATH), recursive=options.recursive)
     else:
         fd = _filesystem(item, options)
     try:
@@ -136,9 +142,20 @@ def _setattr(fd: int, set_: int, clear: int, flags: int = 0) -> None:
     mount_setattr(fd, "", AT_EMPTY_PATH | flags, set_=set_, clear=clear)
 
 
-def _bind(source: str, *, recursive: bool) -> int:
+def _bind(source: str, subpath: str | None = None, *, recursive: bool) -> int:
     flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0)
-    return open_tree(AT_FDCWD, source, flags)
+    if not subpath:
+        return open_tree(AT_FDCWD, source, flags)
+    root = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS
+        place = openat2(root, subpath, os.O_PATH | os.O_CLOEXEC, resolve=resolve)
+    finally:
+        os.close(root)
+    try:
+        return open_tree(place, "", flags | AT_EMPTY_PATH)
+    finally:
+        os.close(place)
 
 
 def _filesystem(item: Mount, options: MountOptions) -> int:

@@ -135,11 +135,15 @@ class MountInside:
         """See `Operation`."""
         item = self.item
         try:
-            is_directory = item.fstype != "bind" or os.path.isdir(item.source)
-            at, existed = _mount_point(place, item, is_directory=is_directory)
-            if item.fstype == "tmpfs" and existed:
-                item = _with_mode_of(item, at)
-            fd = mounts.create(item)
+            if item.fstype == "bind":
+                fd = mounts.create(item)
+                is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
+                at, _ = _mount_point(place, item, is_directory=is_directory)
+            else:
+                at, existed = _mount_point(place, item, is_directory=True)
+                if item.fstype == "tmpfs" and existed:
+                    item = _with_mode_of(item, at)
+                fd = mounts.create(item)
             mounts.attach(fd, at, item.target)
             os.close(fd)
             os.close(at)

@@ -1,6 +1,7 @@
 """A container's own directory, and the files of /etc that the engine writes into it.
 
-Those (hosts, hostname, resolv.conf) are bind-mounted into the running container, so they are rewritten in place, never replaced.
+Those (hosts, hostname, resolv.conf) are bind-mounted into the running container, so they are
+rewritten in place, never replaced.
 """
 
 from tiffin.engine.bundle.mounts import EtcFiles

@@ -219,19 +219,19 @@ def _view(context: Context, key: str, chain_id: str) -> tuple[Mount, ...]:
 
 
 def _below(point: MountPoint, mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
-    """Narrow a volume's bind to a directory in it, resolved without leaving the volume."""
+    """Narrow a volume's bind to a path in it, which is resolved within the volume at the mount."""
     if len(mounts) != 1 or not {"bind", "rbind"} & {mounts[0].fstype, *mounts[0].options}:
         raise FailedPrecondition(f"subpath of {point.target} needs a volume that is a directory")
     try:
         with Root.at(mounts[0].source) as root:
-            inside = root.resolve(point.subpath)
+            os.close(root.open(point.subpath, os.O_PATH | os.O_CLOEXEC))
     except OSError as error:
         raise FailedPrecondition(
             f"cannot access path {point.subpath} in {point.volume or point.source}: "
             f"{os.strerror(error.errno or 0).lower()}"
         ) from error
-    source = f"{mounts[0].source}/{inside}" if inside else mounts[0].source
-    return (Mount(mounts[0].fstype, source, mounts[0].options, mounts[0].target),)
+    options = (*mounts[0].options, f"x-subpath={point.subpath}")
+    return (Mount(mounts[0].fstype, mounts[0].source, options, mounts[0].target),)
 
 
 def _write_bundle(
