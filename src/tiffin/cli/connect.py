@@ -5,10 +5,13 @@ at last the first default socket that exists. Only when that last step finds not
 started, in the background, on Tiffin's own socket.
 """
 
+import contextlib
+import fcntl
 import os
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tiffin.cli.command import CommandFailed, api_environment
@@ -25,7 +28,8 @@ from tiffin.client.endpoint import Endpoint, TlsFiles, parse_endpoint
 from tiffin.client.http import ConnectFailed
 from tiffin.client.http import connect as open_stream
 
-OWN_SOCKET = "/run/tiffin/tiffin.sock"
+OWN_SOCKET = os.environ.get("TIFFIN_SOCKET") or "/run/tiffin/tiffin.sock"
+"""Where a daemon is looked for, and started, when nothing else is said: TIFFIN_SOCKET moves it."""
 DOCKER_SOCKET = "/var/run/docker.sock"
 START_TIMEOUT_S = 20.0
 
@@ -74,7 +78,8 @@ def _tls(options: Values) -> TlsFiles | None:
 
 
 def _default() -> Endpoint:
-    for path in (OWN_SOCKET, DOCKER_SOCKET):
+    moved = "TIFFIN_SOCKET" in os.environ
+    for path in (OWN_SOCKET,) if moved else (OWN_SOCKET, DOCKER_SOCKET):
         endpoint = Endpoint("unix", path)
         if _answers(endpoint):
             return endpoint
@@ -83,8 +88,33 @@ def _default() -> Endpoint:
         raise CommandFailed(
             f"Cannot connect to the Docker daemon at {endpoint.text}. Is the docker daemon running?"
         )
-    _start_daemon(endpoint)
+    with _starting():
+        # Whoever held the lock may have started it.
+        if not _answers(endpoint):
+            _start_daemon(endpoint)
     return endpoint
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """Let one client at a time start the daemon."""
+    directory = Path(OWN_SOCKET).parent
+    directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+    descriptor = os.open(directory / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _daemon_command() -> list[str]:
+    """Return how a daemon is started; TIFFIN_DAEMON may hold another command line."""
+    import shlex  # only the first command after boot pays
+
+    given = os.environ.get("TIFFIN_DAEMON", "")
+    command = shlex.split(given) if given else [sys.executable, "-m", "tiffin.daemon.main"]
+    return [*command, "--host", f"unix://{OWN_SOCKET}"]
 
 
 def _answers(endpoint: Endpoint) -> bool:
@@ -104,10 +134,9 @@ def _start_daemon(endpoint: Endpoint) -> None:
         ready.bind(name)
         ready.settimeout(0.1)
         log_path = Path(OWN_SOCKET).with_name("tiffind.log")
-        log_path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         with log_path.open("ab") as log:
             daemon = subprocess.Popen(  # it is meant to outlive this command
-                [sys.executable, "-m", "tiffin.daemon.main"],
+                _daemon_command(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 env={**os.environ, "NOTIFY_SOCKET": "@" + name[1:]}, cwd="/",
             )  # fmt: skip

@@ -31,5 +31,10 @@ def confirm(question: str) -> None:
     """Ask before something is lost; CommandFailed (with code 0) unless the answer is yes."""
     sys.stdout.write(f"{question} [y/N] ")
     sys.stdout.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    try:
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        print()
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise CommandFailed("", 0)

@@ -203,7 +203,7 @@ _UNIT_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60
 
 def parse_duration(text: str) -> int:
     """Go's time.ParseDuration, in nanoseconds."""
-    body = text.lstrip("+-")
+    body = text[1:] if text.startswith(("+", "-")) else text
     if body == "0":
         return 0
     matches = list(_DURATION.finditer(body))

@@ -8,6 +8,8 @@ from tiffin.cli import human, terminal
 from tiffin.cli.command import CommandFailed
 
 BAR_WIDTH = 50
+WIDE = 110
+"""Terminals of more columns have room for bars."""
 
 Message = dict[str, Any]
 
@@ -61,7 +63,9 @@ class _Display:
             self._lines.clear()
             self._out.write(_plain(message) + "\n")
         else:
-            self._rewrite(identifier, _plain(message) + _bar(detail, self._columns))
+            text = _plain(message) + _bar(detail, self._columns)
+            # A line that wraps would take two, and all lines above it would be miscounted.
+            self._rewrite(identifier, text[: self._columns] if self._columns else text)
         self._out.flush()
 
     def _rewrite(self, identifier: str, text: str) -> None:
@@ -84,9 +88,10 @@ def _bar(detail: Message, columns: int) -> str:
         return ""
     if detail.get("units"):
         return f" {current}/{total} {detail['units']}" if total else f" {current} {detail['units']}"
-    if not total:
+    if not total or current > total:
         return f" {human.size(current):>8}"
-    done = min(int(current / total * BAR_WIDTH), BAR_WIDTH)
-    bar = "=" * done + (">" if done < BAR_WIDTH else "") + " " * (BAR_WIDTH - done - 1)
     amounts = f"{human.size(current):>8}/{human.size(total)}"
-    return f" [{bar}] {amounts}" if columns == 0 or columns > 110 else f" {amounts}"
+    if 0 < columns <= WIDE:
+        return f" {amounts}"
+    done = int(current / total * BAR_WIDTH)
+    return f" [{'=' * done}>{' ' * (BAR_WIDTH - done)}] {amounts}"

@@ -12,6 +12,8 @@ from tiffin.cli.flags import UsageError
 from tiffin.wire.stdcopy import STDERR, Decoder
 
 BLOCK = 1 << 18
+ESCAPED = "read escape sequence"
+"""What `attach` and `exec` say, with exit code 1, after the detach keys."""
 
 Writer = Callable[[bytes], None]
 
@@ -104,10 +106,12 @@ class Session:
             return
         self._pending = self._pending[sent:]
         if self._pending:
-            poll.modify(source, 0)
+            # Not merely masked: a closed pipe would report POLLHUP all the time.
+            with contextlib.suppress(KeyError):
+                poll.unregister(source)
             poll.modify(self._connection, select.POLLIN | select.POLLOUT)
         else:
-            poll.modify(source, select.POLLIN)
+            poll.register(source, select.POLLIN)
             poll.modify(self._connection, select.POLLIN)
 
     def _end_input(self) -> None:

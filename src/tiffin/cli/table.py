@@ -136,9 +136,10 @@ def print_objects(objects: Sequence[Any], format_text: str, out: TextIO | None =
     if not format_text:
         out.write(json.dumps(objects, indent=4, ensure_ascii=False) + "\n")
         return
-    render: Callable[[Any], str] = (
-        to_json if format_text == "json" else Template(_unescape(format_text)).render
-    )
+    if format_text == "json":
+        out.write(to_json(objects) + "\n")
+        return
+    render = Template(_unescape(format_text)).render
     for item in objects:
         try:
             text = render(from_json(item))

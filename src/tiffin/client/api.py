@@ -126,10 +126,7 @@ class Api:
         try:
             sock = connect(self.endpoint)
         except ConnectFailed as error:
-            raise ConnectFailed(
-                f"Cannot connect to the Docker daemon at {self.endpoint.text}. "
-                "Is the docker daemon running?"
-            ) from error
+            raise ConnectFailed(self._unreachable(error)) from error
         try:
             # A daemon may answer (with an error) and close before it has read the whole body.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -138,6 +135,20 @@ class Api:
         except BaseException:
             sock.close()
             raise
+
+    def _unreachable(self, error: ConnectFailed) -> str:
+        """Return Docker's words, which tell a daemon that is down from one that refuses."""
+        if str(error).startswith("tls:"):
+            return f"error during connect: {error}"
+        if isinstance(error.__cause__, PermissionError):
+            return (
+                "permission denied while trying to connect to the Docker daemon socket at "
+                f"{self.endpoint.text}"
+            )
+        return (
+            f"Cannot connect to the Docker daemon at {self.endpoint.text}. "
+            "Is the docker daemon running?"
+        )
 
 
 def encode_query(query: Query | None) -> str:

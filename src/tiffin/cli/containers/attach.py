@@ -8,7 +8,7 @@ from tiffin.cli import terminal
 from tiffin.cli.command import Command, CommandFailed, Context
 from tiffin.cli.containers.run import DEFAULT_DETACH_KEYS, forwarded_signals, resizing
 from tiffin.cli.flags import Values, boolean, string
-from tiffin.cli.session import Session, interactive, parse_detach_keys
+from tiffin.cli.session import ESCAPED, Session, interactive, parse_detach_keys
 from tiffin.client.api import path_part
 
 
@@ -50,7 +50,9 @@ def attach(context: Context, container: dict[str, Any], values: Values, *, stdin
             session.pump(stdin=stdin)
     finally:
         connection.close()
-    return 0 if session.detached else int(waiting.json()["StatusCode"])
+    if session.detached:
+        raise CommandFailed(ESCAPED)
+    return int(waiting.json()["StatusCode"])
 
 
 COMMAND = Command(

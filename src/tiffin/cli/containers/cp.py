@@ -78,17 +78,23 @@ def _from_container(
             link = status["linkTarget"]
             path = link if link.startswith("/") else str(Path(path).parent / link)
     query = {"path": path}
+    # The destination's own link is followed, as for cp(1); links below it never are.
+    destination = Path(target).absolute()
+    if destination.is_symlink():
+        destination = Path(os.path.realpath(destination))
     response = api.call("GET", f"/containers/{path_part(container)}/archive", query)
+    if target != "-" and not destination.parent.is_dir():
+        raise CommandFailed(f'invalid output path: directory "{destination.parent}" does not exist')
     if target == "-":
         write_stream(response.blocks(), "")
         return 0
-    destination = Path(target)
     copies_content = path.rstrip("/").endswith("/.") or path in (".", "./")
-    with tarfile.open(fileobj=_Reader(response.blocks()), mode="r|") as archive:  # type: ignore[call-overload]
-        copied = _unpack(archive, destination, target, copies_content=copies_content,
+    counted = _Counted(response.blocks())
+    with tarfile.open(fileobj=_Reader(iter(counted)), mode="r|") as archive:  # type: ignore[call-overload]
+        _unpack(archive, destination, target, copies_content=copies_content,
                          keep_owner=values["archive"])  # fmt: skip
     if not values["quiet"]:
-        _say(f"Successfully copied {human.size(copied, 3)} to {target}")
+        _say(f"Successfully copied {human.size(counted.total, 3)} to {target}")
     return 0
 
 
@@ -112,42 +118,62 @@ class _Reader:
 def _unpack(
     archive: tarfile.TarFile, destination: Path, target: str, *, copies_content: bool,
     keep_owner: bool,
-) -> int:  # fmt: skip
-    """Unpack below `destination`, the archive's top entry renamed as `cp` would; return bytes."""
+) -> None:  # fmt: skip
+    """Unpack below `destination`, the archive's top entry renamed as `cp` would."""
     is_directory = destination.is_dir()
-    if not is_directory and not destination.parent.is_dir():
-        raise CommandFailed(f'invalid output path: directory "{destination.parent}" does not exist')
-    copied = 0
-    for member in archive:
-        top, _, rest = member.name.strip("/").partition("/")
-        if copies_content and is_directory:
-            name = (
-                rest
-                if top == "." or member.name.startswith("./")
-                else member.name.partition("/")[2]
-            )
-            root = destination
-        elif is_directory:
-            name, root = member.name.strip("/"), destination
-        else:
-            if target.endswith("/") and not member.isdir():
-                raise CommandFailed(f"destination directory {target} must exist")
-            name, root = f"{destination.name}/{rest}".rstrip("/"), destination.parent
+    root = destination if is_directory else destination.parent
+
+    def renamed(name: str) -> str:
+        top, _, rest = name.strip("/").partition("/")
+        if not is_directory:
+            return f"{destination.name}/{rest}".rstrip("/")
+        return rest if copies_content or top == "." else name.strip("/")
+
+    for number, member in enumerate(archive):
+        if number == 0 and not is_directory:
+            _check_new(destination, target, is_directory=member.isdir())
+        name = renamed(member.name)
         if not name:
             continue
         if member.islnk():
-            member.linkname = name.partition("/")[0] + "/" + member.linkname.partition("/")[2]
+            member.linkname = renamed(member.linkname)
         member.name = name
-        if is_directory and member.isdir() and (root / name).is_file():
-            raise CommandFailed(
-                f"cannot overwrite non-directory {str(root / name)!r} with a directory"
-            )
-        # The daemon's word about owners is kept only on request; names never lead outside.
+        _make_way(root / name, member)
         if not keep_owner:
             member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
-        archive.extract(member, root, filter=tarfile.tar_filter, numeric_owner=True)
-        copied += member.size
-    return copied
+        archive.extract(member, root, filter=_confined, numeric_owner=True)
+
+
+def _check_new(destination: Path, target: str, *, is_directory: bool) -> None:
+    if target.endswith("/"):
+        if os.path.lexists(destination):
+            raise CommandFailed(f"stat {destination}/: not a directory")
+        if not is_directory:
+            raise CommandFailed("no such directory")
+    elif is_directory and destination.exists():
+        raise CommandFailed("cannot copy directory")
+
+
+def _make_way(path: Path, member: tarfile.TarInfo) -> None:
+    """Remove what an entry replaces: a file is not written through, nor is a link followed."""
+    if not os.path.lexists(path):
+        return
+    existing_directory = path.is_dir() and not path.is_symlink()
+    if existing_directory and not member.isdir():
+        raise CommandFailed(
+            f'cannot overwrite directory "{path}" with non-directory "{path.parent}"'
+        )
+    if not existing_directory and member.isdir():
+        raise CommandFailed(
+            f'cannot overwrite non-directory "{path}" with directory "{path.parent}"'
+        )
+    if not existing_directory:
+        path.unlink()
+
+
+def _confined(member: tarfile.TarInfo, root: str) -> tarfile.TarInfo:
+    """Refuse names that lead outside (tar_filter does), but keep the mode as it is."""
+    return tarfile.tar_filter(member, root).replace(mode=member.mode, deep=False)
 
 
 def _to_container(context: Context, values: Values, source: str, container: str, path: str) -> int:
@@ -161,55 +187,59 @@ def _to_container(context: Context, values: Values, source: str, container: str,
             raise CommandFailed(f'destination "{container}:{path}" must be a directory')
         _put(api, container, query, blocks(sys.stdin.buffer))
         return 0
-    local = Path(source)
-    if values["follow-link"]:
-        local = local.resolve()
+    local, name = Path(source), Path(source).absolute().name
     if not os.path.lexists(local):
         raise CommandFailed(f"lstat {local.absolute()}: no such file or directory")
-    parent, name = _destination(api, container, path, local, source)
+    wants_directory = source.endswith(("/", "/."))
+    if wants_directory and not local.is_dir():
+        raise CommandFailed("not a directory")
+    if values["follow-link"] or wants_directory:
+        local = local.resolve()
+    is_directory = local.is_dir() and not local.is_symlink()
+    parent, name = _destination(api, container, path, name, source, is_directory=is_directory)
     query["path"] = parent
-    counted = _Counter()
-    stream = _content(local) if name == "" else stream_path(local, name, counted)
-    _put(api, container, query, stream)
+    counted = _Counted(stream_path(local, name or ".", _nameless))
+    _put(api, container, query, iter(counted))
     if not values["quiet"]:
         _say(f"Successfully copied {human.size(counted.total, 3)} to {container}:{path}")
     return 0
 
 
-class _Counter:
-    def __init__(self) -> None:
+class _Counted:
+    """Blocks, and how many bytes they had."""
+
+    def __init__(self, source: Iterator[bytes]) -> None:
+        self._source = source
         self.total = 0
 
-    def __call__(self, info: tarfile.TarInfo) -> tarfile.TarInfo:
-        self.total += info.size
-        info.uname = info.gname = ""
-        return info
+    def __iter__(self) -> Iterator[bytes]:
+        for block in self._source:
+            self.total += len(block)
+            yield block
 
 
-def _content(local: Path) -> Iterator[bytes]:
-    """Yield an archive whose top entry is `.`: the content of a directory."""
-    yield from stream_path(local, ".", _Counter())
+def _nameless(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Drop the names of users here: they mean nothing there."""
+    info.uname = info.gname = ""
+    return info
 
 
-def _destination(api: Api, container: str, path: str, local: Path, source: str) -> tuple[str, str]:
+def _destination(
+    api: Api, container: str, path: str, name: str, source: str, *, is_directory: bool
+) -> tuple[str, str]:
     """Return the directory to unpack in and the name of the top entry ("" for content only)."""
     status = _status(api, container, path)
     if status and status["mode"] & SYMLINK and status["linkTarget"]:
         link = status["linkTarget"]
         path = link if link.startswith("/") else str(Path(path).parent / link)
         status = _status(api, container, path)
-    is_directory = bool(status and status["mode"] & DIRECTORY)
-    wants_content = source.endswith("/.") or source in (".", "./")
-    if is_directory:
-        if wants_content:
-            if not local.is_dir():
-                raise CommandFailed(f"{source}: not a directory")
-            return path, ""
-        return path, local.absolute().name
-    if local.is_dir() and status is not None:
-        raise CommandFailed(f"cannot copy directory to file {container}:{path}")
-    if status is None and path.endswith("/") and not local.is_dir():
-        raise CommandFailed(f"destination directory {container}:{path} must exist")
+    if status and status["mode"] & DIRECTORY:
+        wants_content = source.endswith("/.") or source in (".", "./")
+        return path, "" if wants_content else name
+    if is_directory and status is not None:
+        raise CommandFailed("cannot copy directory")
+    if status is None and path.endswith("/") and not is_directory:
+        raise CommandFailed("no such directory")
     target = Path("/") / path
     return str(target.parent), target.name
 

@@ -9,7 +9,7 @@ from tiffin.cli.containers.kinds import ENVIRONMENT
 from tiffin.cli.containers.run import DEFAULT_DETACH_KEYS, exit_code_of_start, resizing
 from tiffin.cli.flags import Values, boolean, listing, string
 from tiffin.cli.parse_env import environment
-from tiffin.cli.session import Session, interactive, parse_detach_keys
+from tiffin.cli.session import ESCAPED, Session, interactive, parse_detach_keys
 from tiffin.client.api import ApiError, path_part
 
 
@@ -56,7 +56,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     finally:
         connection.close()
     if session.detached:
-        return 0
+        raise CommandFailed(ESCAPED)
     return int(context.api.get(f"{path}/json")["ExitCode"] or 0)
 
 

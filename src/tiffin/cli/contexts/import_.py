@@ -41,7 +41,8 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
 def _read(data: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
     meta: dict[str, Any] = {}
     tls: dict[str, bytes] = {}
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+    # Docker's own export ends without the padding of its last member.
+    with tarfile.open(fileobj=io.BytesIO(data + b"\0" * tarfile.RECORDSIZE)) as archive:
         for member in archive:
             file = archive.extractfile(member)
             path = PurePosixPath(member.name)
