@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from tiffin.shim.detach import DetachScanner
 from tiffin.shim.loop import HANG_UP, READ, WRITE, Loop, Timer
+from tiffin.shim.passage import Passage
 from tiffin.shim.protocol import ClientOptions
 from tiffin.shim.spill import Backlog
 from tiffin.shim.stdin import Stdin
@@ -43,6 +44,7 @@ class Client:
         self._connection = socket.socket(fileno=fd)
         self._connection.setblocking(False)
         self._backlog = Backlog(spill_directory)
+        self._passage = Passage(self._connection, framed=options.framed)
         self._on_gone = on_gone
         self._on_closed = on_closed
         self._stdin: Stdin | None = None
@@ -73,6 +75,9 @@ class Client:
         """Give the client output of the process; it never blocks."""
         if self.is_closed or not self._wants.get(stream):
             return
+        self.settle()
+        if self.is_closed:
+            return
         head = stdcopy.header(stream, len(data)) if self.framed else b""
         if not self._backlog:
             try:
@@ -91,8 +96,32 @@ class Client:
             )
         else:
             rest = head + bytes(data)
+        self._keep(rest)
+
+    def splice(self, stream: int, pipe: int) -> bool:
+        """Give the client what is in the pipe without reading it; whether that is done."""
+        if self.is_closed or self._backlog or not self._wants.get(stream):
+            return False
+        if not self._passage.is_usable or self._passage.owed:
+            return False
         try:
-            self._backlog.append(rest, spill=self._spills)
+            moved = self._passage.begin(stream, pipe)
+        except OSError:
+            self._leave()
+            return True
+        if not self._passage.is_usable:
+            self.settle()
+        self._watch()
+        return moved
+
+    def settle(self) -> None:
+        """Read what is owed to the client from the pipe, which is then free for others."""
+        while self._passage.owed and not self.is_closed:
+            self._keep(self._passage.take(INPUT_SIZE))
+
+    def _keep(self, data: bytes) -> None:
+        try:
+            self._backlog.append(data, spill=self._spills)
         except OSError:
             # No disk space left for what this client does not read: it is cut off, alone.
             self._leave()
@@ -104,7 +133,7 @@ class Client:
 
         `relieved` is called when it need not wait any longer, in `PATIENCE_S` at the latest.
         """
-        if self.is_closed or self._spills or not self._backlog.is_full:
+        if self.is_closed or self._spills or not self._is_behind:
             return False
         self._relieved = relieved
         self._patience = self._loop.call_later(PATIENCE_S, self._lose_patience)
@@ -115,9 +144,16 @@ class Client:
         if self._backlog.is_full:
             self._spills = True
 
+    @property
+    def _is_behind(self) -> bool:
+        return bool(self._passage.owed) or self._backlog.is_full
+
     def finish(self) -> None:
         """No more output comes: close the connection once the client has it all."""
         if self.is_closed or self._finishing:
+            return
+        self.settle()
+        if self.is_closed:
             return
         self._finishing = True
         self._stdin = None
@@ -148,7 +184,9 @@ class Client:
     def _watch(self) -> None:
         if self.is_closed:
             return
-        events = (READ if self._reading else 0) | (WRITE if self._backlog else 0)
+        events = (READ if self._reading else 0) | (
+            WRITE if self._backlog or self._passage.owed else 0
+        )
         if events != self._events:
             self._events = events
             self._loop.change(self._connection.fileno(), events)
@@ -163,11 +201,14 @@ class Client:
 
     def _flush(self) -> None:
         try:
+            self._passage.go_on()  # there is a backlog only if nothing is owed
             emptied = self._backlog.send_to(self._connection)
         except OSError:
             self._leave()
             return
-        if not self._backlog.is_full:
+        if not self._passage.is_usable:
+            self.settle()
+        if not self._is_behind:
             self._relieve()
         if emptied:
             self._spills = False
@@ -177,6 +218,7 @@ class Client:
 
     def _lose_patience(self) -> None:
         self._spills = True
+        self.settle()
         self._relieve()
 
     def _relieve(self) -> None:

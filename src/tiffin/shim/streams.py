@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import stat
 from collections.abc import Callable
 
 from tiffin.logs.driver import LogDriver
@@ -51,6 +52,7 @@ class Output:
         self.fd = fd
         self.stream = stream
         self.name = stdcopy.NAMES[stream]
+        self.is_pipe = stat.S_ISFIFO(os.fstat(fd).st_mode)
 
 
 LogWrite = Callable[[str, memoryview], None]
@@ -144,6 +146,11 @@ class Streams:
 
     def _read(self, output: Output) -> bool:
         """Pass one portion on; whether there may be more."""
+        may_splice = self._log is None and output.is_pipe and len(self._clients) == 1
+        if may_splice and self._clients[0].splice(output.stream, output.fd):
+            return True
+        for client in self._clients:
+            client.settle()
         view = self._buffer.view
         try:
             count = os.readv(output.fd, [view])
