@@ -22,12 +22,25 @@ HEADERS: Mapping[str, str] = {
 """Sent with every response; clients negotiate the version by them."""
 
 
+_SECRET = ("buildargs", "remote", "secrets")
+
+
+def _shown(request: web.Request) -> str:
+    """Return path and query for the log, without what may hold secrets."""
+    if not any(name in request.query for name in _SECRET):
+        return request.path_qs
+    kept = request.rel_url.update_query(
+        {name: "*****" for name in _SECRET if name in request.query}
+    )
+    return str(kept)
+
+
 def guarded(handler: Handler) -> Handler:
     """Return `handler` with its errors rendered as responses."""
 
     async def guard(request: web.Request) -> web.StreamResponse:
         if log.isEnabledFor(logging.DEBUG):
-            log.debug("request", extra={"method": request.method, "path": request.path_qs})
+            log.debug("request", extra={"method": request.method, "path": _shown(request)})
         try:
             return await handler(request)
         except RequestPayloadError as error:

@@ -16,6 +16,7 @@ from tiffin.engine.containers.host_settings import check_settings, complete
 from tiffin.engine.containers.merge import merge, plain_config
 from tiffin.engine.containers.model import Container, ContainerSpec, now_ns
 from tiffin.engine.containers.names import check_name, make_name
+from tiffin.engine.containers.words import check_network_words, check_strings
 from tiffin.engine.networks.wishes import canonical_mac
 from tiffin.errors import InvalidArgument, NotFound
 from tiffin.fs.rooted import remove_tree
@@ -38,10 +39,12 @@ async def create(
     config = plain_config(request)
     host = request.host_config or HostConfig()
     warnings = check_settings(config, host)
+    check_network_words(config, host, request.networking_config)
     if request.networking_config is not None:
         _check_endpoints(request.networking_config)
     image = await _image(context, config.image, platform, warnings)
     config = merge(config, image.config.config)
+    check_strings(config)
     complete(host, context.settings, context.registry)
     container = await _build(context, config, host, image, request, name)
     context.publish(container, "create")
