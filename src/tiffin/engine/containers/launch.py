@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from tiffin.engine.bundle.namespaces import shared_with
 from tiffin.engine.bundle.users import Account, resolve_user
 from tiffin.engine.containers.context import Context, Explain, silent
 from tiffin.engine.containers.files import etc_files, write_files
+from tiffin.engine.containers.links import link_environment
 from tiffin.engine.containers.model import Container, now_ns
 from tiffin.engine.containers.mount_points import create_sources
 from tiffin.engine.containers.rootfs import read_lines, stopped_view, view_key
@@ -83,8 +84,9 @@ async def _launch(context: Context, container: Container, explain: Explain) -> T
         sockets.callback(allocation.close)
         explain("allocate network", _describe_network(allocation))
         resolved = await resolve_mounts(context, container)
+        linked = await link_environment(context, container)
         bundle = await asyncio.to_thread(
-            _write_bundle, context, container, allocation, resolved, joined
+            _write_bundle, context, container, allocation, resolved, joined, linked
         )
         explain("write bundle", f"write({bundle / 'config.json'})")
         host, config = container.spec.host, container.spec.config
@@ -240,8 +242,10 @@ def _write_bundle(
     allocation: Allocation,
     resolved: tuple[ResolvedMount, ...],
     joined: Mapping[str, str],
+    linked: Sequence[str],
 ) -> Path:
     spec = container.spec
+    environment = [*linked, *(spec.config.env or ())]
     try:
         create_sources(spec.mounts)
         files = _files(context, container, allocation)
@@ -251,7 +255,7 @@ def _write_bundle(
                 id=spec.id,
                 tag=context.roots.tag,
                 rootfs=rootfs,
-                config=spec.config,
+                config=msgspec.structs.replace(spec.config, env=environment),
                 host=spec.host,
                 account=find_account(context, container),
                 hostname=allocation.hostname,

@@ -25,6 +25,7 @@ from tiffin.engine.containers import (
     executions,
     inspection,
     launch,
+    links,
     listing,
     logs,
     pause,
@@ -167,6 +168,10 @@ class Containers:
         await uninterrupted(
             remove.remove(self._context, self.find(reference), force=force, volumes=volumes)
         )
+
+    async def unlink(self, reference: str, alias: str) -> None:
+        """Forget one of its links."""
+        await uninterrupted(links.unlink(self._context, self.find(reference), alias))
 
     async def rename(self, reference: str, new_name: str) -> None:
         """Give it another name."""

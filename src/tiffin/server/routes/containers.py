@@ -65,6 +65,9 @@ class Containers(container_files.Containers, container_streams.Containers, Proto
     async def remove(self, reference: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it."""
 
+    async def unlink(self, reference: str, alias: str) -> None:
+        """Forget one of its links."""
+
     async def rename(self, reference: str, new_name: str) -> None:
         """Give it another name."""
 
@@ -207,8 +210,16 @@ def _changing(service: Containers) -> list[Route]:
         del request
         raise Unimplemented("checkpoints are not supported")
 
+    async def unlink(request: web.Request) -> web.Response:
+        name, alias = _name(request), request.match_info["alias"]
+        if not flag(request, "link"):
+            raise NotFound(f"No such container: {name}/{alias}")
+        await service.unlink(name, alias)
+        return web.Response(status=204)
+
     return [
         Route("POST", "/containers/{name}/rename", rename),
+        Route("DELETE", "/containers/{name}/{alias}", unlink),
         Route("POST", "/containers/{name}/resize", resize),
         Route("POST", "/containers/{name}/update", update),
         Route("POST", "/containers/prune", prune, since="1.25"),
