@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import repeat
 from json.decoder import scanstring  # type: ignore[attr-defined]
+from operator import itemgetter
 from pathlib import Path
 from urllib.parse import quote_plus
 
@@ -26,6 +27,7 @@ _STREAM = b'","stream":"std'
 _OUT = ord("o")
 _TIME = b'"time":"'
 _ATTRS = b'"attrs":'
+_FEW = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,45 @@ _Run = tuple[bool, bytes]
 
 
 def _plain_runs(block: bytes) -> list[_Run]:
-    r"""Return the output in whole records, in order.
+    """Return the output in whole records, in order.
+
+    Records that were written together differ in nothing but their text, so that a few passes in C
+    take all of them apart. Where few were, it is one by one.
+    """
+    runs: list[_Run] = []
+    at, size = 0, len(block)
+    while at < size:
+        end = block.find(b"\n", at) + 1 or size
+        line = _take_apart(block[at : end - 1])
+        if line is None or not _ends_in_newline(line.text) or block[end - 1 : end] != b"\n":
+            return runs + _mixed_runs(block[at:])
+        ending = block[at + _START + len(line.text) - 2 : end]
+        end = _last_alike(block, at, end, ending)
+        raws = block[at : end - 1].split(b"\n")
+        alike = block.count(ending + json_format.START, at, end + _START)
+        if len(raws) < _FEW or alike < len(raws) - 1 or not block.startswith(json_format.START, at):
+            return runs + _mixed_runs(block[at:])
+        texts = list(map(itemgetter(slice(_START, 1 - len(ending))), raws))
+        runs.append((line.is_stdout, _unescape_lines(texts)))
+        at = end
+    return runs
+
+
+def _last_alike(block: bytes, at: int, end: int, ending: bytes) -> int:
+    """Return the end of the last record with that ending, of those that may follow the first.
+
+    The window grows with the run: what lies beyond it is not looked at again and again.
+    """
+    size = 64 * (end - at)
+    while True:
+        last = block.rfind(ending, at, at + size) + len(ending)
+        if last - at <= size // 2 or at + size >= len(block):
+            return last
+        size *= 2
+
+
+def _mixed_runs(block: bytes) -> list[_Run]:
+    r"""Return the output in whole records of any kind, in order.
 
     Most records end in `\n` and like the one before; they are taken out by two comparisons and a
     slice, joined by real newlines, and only looked at again if there are other escapes.
@@ -252,13 +292,16 @@ def _render(runs: list[_Run], query: LogQuery, form: LogFormat) -> bytes:
     return b"".join(portions)
 
 
-_header = lru_cache(maxsize=4096)(stdcopy.header)
+@lru_cache(maxsize=4096)
+def _line_header(stream: int, length: int) -> bytes:
+    """Return the header of a line's frame; `length` is without the newline."""
+    return stdcopy.header(stream, length + 1)
 
 
 def _frames(stream: int, payload: bytes) -> list[bytes]:
     """Return one frame for each line, in pieces: some clients take a frame for a line."""
     *lines, last = payload.split(b"\n")
     pieces = [b"\n"] * (3 * len(lines))
-    pieces[0::3] = map(_header, repeat(stream), [len(line) + 1 for line in lines])
+    pieces[0::3] = map(_line_header, repeat(stream), map(len, lines))
     pieces[1::3] = lines
-    return [*pieces, _header(stream, len(last)), last] if last else pieces
+    return [*pieces, stdcopy.header(stream, len(last)), last] if last else pieces
