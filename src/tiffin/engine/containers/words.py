@@ -4,11 +4,10 @@ A blank or a newline in a name of `--add-host` would write further names or line
 NUL byte ends any path or argument early.
 """
 
-from collections.abc import Iterable
-
 from tiffin.api.types.containers import Config
 from tiffin.api.types.host_config import HostConfig
 from tiffin.api.types.networks import NetworkingConfig
+from tiffin.engine.networks.files import check_line_words
 from tiffin.errors import InvalidArgument
 
 
@@ -16,16 +15,16 @@ def check_network_words(
     config: Config, host: HostConfig, networking: NetworkingConfig | None
 ) -> None:
     """Raise InvalidArgument for what would spill into other fields of hosts or resolv.conf."""
-    _check_lines("domainname", [config.domainname] if config.domainname else [])
-    _check_lines("add-host", host.extra_hosts)
-    _check_lines("dns", host.dns)
-    _check_lines("dns-search", host.dns_search)
-    _check_lines("dns-option", host.dns_options)
-    _check_lines("link", host.links)
+    check_line_words("domainname", [config.domainname] if config.domainname else [])
+    check_line_words("add-host", host.extra_hosts)
+    check_line_words("dns", host.dns)
+    check_line_words("dns-search", host.dns_search)
+    check_line_words("dns-option", host.dns_options)
+    check_line_words("link", host.links)
     for settings in ((networking.endpoints_config if networking else None) or {}).values():
         if settings is not None:
-            _check_lines("network alias", settings.aliases)
-            _check_lines("link", settings.links)
+            check_line_words("network alias", settings.aliases)
+            check_line_words("link", settings.links)
 
 
 def check_strings(config: Config) -> None:
@@ -40,9 +39,3 @@ def check_strings(config: Config) -> None:
         for value in values or ():
             if "\0" in value:
                 raise InvalidArgument(f"invalid {field}: {value!r} holds a NUL byte")
-
-
-def _check_lines(option: str, values: Iterable[str] | None) -> None:
-    for value in values or ():
-        if not value or not value.isprintable() or set(value) & set(" #"):
-            raise InvalidArgument(f"invalid {option}: {value!r}")

@@ -47,6 +47,8 @@ def connect(
         network = context.registry.find(reference)
         _check_connectable(context, network, container)
         wish = settings or EndpointSettings()
+        files.check_line_words("network alias", wish.aliases)
+        files.check_line_words("link", wish.links)
         if sandbox is not None:
             _plug(context, network, container, wish, sandbox, undo)
         encoded = msgspec.json.encode(wish)

@@ -140,6 +140,7 @@ def extra_hosts(entries: Iterable[str], gateways: Sequence[str]) -> list[tuple[s
     """Parse `name:address` (also `name=address`); InvalidArgument names the entry."""
     found: list[tuple[str, str]] = []
     for entry in entries:
+        check_line_words("add-host", [entry])
         name, separator, text = entry.partition("=" if "=" in entry else ":")
         if not separator or not name:
             raise InvalidArgument(f"bad format for add-host: {entry!r}")
@@ -154,6 +155,13 @@ def extra_hosts(entries: Iterable[str], gateways: Sequence[str]) -> list[tuple[s
         except ValueError as error:
             raise InvalidArgument(f"invalid IP address in add-host: {text!r}") from error
     return found
+
+
+def check_line_words(option: str, values: Iterable[str] | None) -> None:
+    """Raise InvalidArgument for what would write further words or lines into a file of names."""
+    for value in values or ():
+        if not value or not value.isprintable() or set(value) & set(" #"):
+            raise InvalidArgument(f"invalid {option}: {value!r}")
 
 
 def _not_loopback(servers: Sequence[str]) -> tuple[str, ...]:
