@@ -5,10 +5,12 @@ from typing import Protocol
 
 from aiohttp import web
 
+from tiffin.api import codec
 from tiffin.api.types.system import DiskUsage, SystemInfo, SystemVersion
 from tiffin.errors import NotFound, Unavailable, Unimplemented
 from tiffin.server.json import json_response
 from tiffin.server.routing import Handler, Route
+from tiffin.server.version import request_version
 
 _PING_HEADERS = {
     "Builder-Version": "1",
@@ -48,8 +50,11 @@ def routes(system: System) -> list[Route]:
         return json_response(system.version())
 
     async def info(request: web.Request) -> web.Response:
-        del request
-        return json_response(await system.info())
+        told = codec.to_builtins(await system.info())
+        if request_version(request) < (1, 50):
+            # Older clients warn where these are missing; our own rules do not depend on them.
+            told |= {"BridgeNfIptables": True, "BridgeNfIp6tables": True}
+        return json_response(told)
 
     async def disk_usage(request: web.Request) -> web.Response:
         return json_response(await system.disk_usage(request.query.getall("type", [])))
