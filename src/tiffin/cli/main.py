@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tiffin import __version__
 from tiffin.cli import commands
 from tiffin.cli.command import (
+    PROGRAM,
     UNLIMITED,
     Command,
     CommandFailed,
@@ -17,7 +18,6 @@ from tiffin.cli.command import (
     TemplateError,
 )
 from tiffin.cli.flags import BOOL, Flag, UsageError, Values, boolean, listing, parse, string
-from tiffin.cli.usage import PROGRAM, command_help, command_usage, group_usage, overview
 from tiffin.client.api import ApiError
 from tiffin.client.endpoint import EndpointError
 from tiffin.client.http import ConnectFailed, ProtocolFault
@@ -75,14 +75,20 @@ def _main(arguments: list[str]) -> int:
     if rest and rest[0] == "help":
         return _help_topic(options, rest[1:])
     if not rest or options["help"]:
-        print(overview(GLOBAL_FLAGS))
+        _print_overview()
         return 0
     return _dispatch(options, rest)
 
 
+def _print_overview() -> None:
+    from tiffin.cli.usage import overview
+
+    print(overview(GLOBAL_FLAGS))
+
+
 def _help_topic(options: Values, words: list[str]) -> int:
     if not words:
-        print(overview(GLOBAL_FLAGS))
+        _print_overview()
         return 0
     if words[0] not in commands.GROUPS and commands.find((words[0],)) is None:
         return _fail(f"unknown help topic: {' '.join(words)}", 1)
@@ -93,6 +99,8 @@ def _dispatch(options: Values, words: list[str]) -> int:
     in_group = words[0] in commands.GROUPS
     used = 2 if in_group else 1
     if in_group and (len(words) == 1 or words[1] in ("--help", "-h")):
+        from tiffin.cli.usage import group_usage
+
         print(group_usage(words[0]), file=sys.stdout if len(words) > 1 else sys.stderr)
         return 0
     entry = commands.find(tuple(words[:used]))
@@ -113,7 +121,7 @@ def _unknown(words: list[str]) -> str:
 
 
 def _run(command: Command, words: list[str], arguments: list[str], options: Values) -> int:
-    usage = command_usage(words, command.synopsis)
+    usage = command.usage(words)
     see = f"'{PROGRAM} {' '.join(words)} --help' for more information"
     own_help = any(flag.name == "help" for flag in command.flags)
     try:
@@ -122,6 +130,8 @@ def _run(command: Command, words: list[str], arguments: list[str], options: Valu
     except UsageError as error:
         return _fail(f"{error}\n\n{usage}\n\nRun {see}", 125)
     if values["help"]:
+        from tiffin.cli.usage import command_help  # here and below: only readers of help pay
+
         print(command_help(command, words))
         return 0
     wrong = _count_fault(command, " ".join(words), len(rest))
@@ -165,7 +175,7 @@ def _globals(options: Values) -> Globals:
         return connect_daemon(options)
 
     return Globals(
-        config=config_directory(options["config"]),
+        config_path=config_directory(options["config"]),
         context=options["context"],
         hosts=options["host"],
         debug=options["debug"],

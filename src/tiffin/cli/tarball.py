@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 BLOCK = 1 << 18
-_END = b"\0" * (2 * tarfile.BLOCKSIZE)
+END = b"\0" * (2 * tarfile.BLOCKSIZE)
 
 Keep = Callable[[str], bool]
 Change = Callable[[tarfile.TarInfo], tarfile.TarInfo]
@@ -20,7 +20,7 @@ def stream_tree(root: Path, *, excludes: Keep, descends: Keep, change: Change) -
     hold something that is not.
     """
     yield from _walk(root, "", excludes, descends, change)
-    yield _END
+    yield END
 
 
 def stream_path(path: Path, name: str, change: Change) -> Iterator[bytes]:
@@ -28,7 +28,7 @@ def stream_path(path: Path, name: str, change: Change) -> Iterator[bytes]:
     yield from _entry(path, name, change)
     if path.is_dir() and not path.is_symlink():
         yield from _below(path, name, change)
-    yield _END
+    yield END
 
 
 def _below(path: Path, name: str, change: Change) -> Iterator[bytes]:

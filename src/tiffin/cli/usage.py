@@ -1,14 +1,12 @@
 """Help texts with Docker's layout, rendered from the table of commands and flags."""
 
 import importlib
-import shutil
 from collections.abc import Sequence
 
 from tiffin.cli import commands
-from tiffin.cli.command import Command
+from tiffin.cli.command import PROGRAM, Command
 from tiffin.cli.flags import BOOL, Flag
 
-PROGRAM = "tiffin"
 COMMON = ("run", "exec", "ps", "build", "pull", "push", "images", "login", "logout", "search",
           "version", "info")  # fmt: skip
 SLOP = 5
@@ -17,14 +15,9 @@ ZERO_DEFAULTS = {"map": "map[]", "duration": "0s", "ulimit": "[]", "uint16": "0"
 """What pflag shows for kinds whose empty value has a text."""
 
 
-def command_usage(words: Sequence[str], synopsis: str) -> str:
-    """Return the `Usage:` line of a command."""
-    return f"Usage:  {PROGRAM} {' '.join(words)} {synopsis}".rstrip()
-
-
 def command_help(command: Command, words: Sequence[str]) -> str:
     """Return what `--help` prints for one command."""
-    lines = [command_usage(words, command.synopsis), "", command.summary]
+    lines = [command.usage(words), "", command.summary]
     spellings = commands.spellings(words)
     if len(spellings) > 1:
         lines += ["", "Aliases:", "  " + ", ".join(f"{PROGRAM} {name}" for name in spellings)]
@@ -68,6 +61,8 @@ def _summaries(found: Sequence[tuple[str, commands.Entry]]) -> list[str]:
 
 def flag_lines(flags: Sequence[Flag]) -> list[str]:
     """Return the aligned `Options:` lines."""
+    import shutil  # 3 ms that only readers of help pay
+
     width = shutil.get_terminal_size((80, 24)).columns
     shown = sorted((flag for flag in flags if not flag.hidden), key=lambda flag: flag.name)
     left = [_left(flag) for flag in shown]

@@ -8,10 +8,14 @@
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tiffin.client.endpoint import Endpoint, TlsFiles, parse_endpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path  # its import costs as much as a request: most commands do without
+
+Directory = str | os.PathLike[str]
 
 DEFAULT_SOCKETS = ("/run/tiffin/tiffin.sock",)
 
@@ -20,16 +24,17 @@ class ContextError(Exception):
     """A context is missing or its files are broken."""
 
 
-def config_directory(chosen: str = "") -> Path:
+def config_directory(chosen: str = "") -> str:
     """Return the directory of the client's configuration."""
-    return Path(chosen or os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    return chosen or os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")  # noqa: PTH111
 
 
-def load_config(directory: Path) -> dict[str, Any]:
+def load_config(directory: Directory) -> dict[str, Any]:
     """Return `config.json`, {} if there is none; ContextError if it is broken."""
-    path = directory / "config.json"
+    path = os.path.join(directory, "config.json")
     try:
-        loaded = json.loads(path.read_text())
+        with open(path, encoding="utf-8") as file:
+            loaded = json.load(file)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
@@ -37,16 +42,17 @@ def load_config(directory: Path) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def context_directories(directory: Path, name: str) -> tuple[Path, Path]:
+def context_directories(directory: Directory, name: str) -> "tuple[Path, Path]":
     """Return the metadata and TLS directories of a context."""
     import hashlib  # contexts are rare
+    from pathlib import Path
 
     identifier = hashlib.sha256(name.encode()).hexdigest()
-    base = directory / "contexts"
+    base = Path(directory) / "contexts"
     return base / "meta" / identifier, base / "tls" / identifier
 
 
-def load_context(directory: Path, name: str) -> dict[str, Any]:
+def load_context(directory: Directory, name: str) -> dict[str, Any]:
     """Return a context's metadata; ContextError."""
     meta, _ = context_directories(directory, name)
     try:
@@ -61,7 +67,7 @@ def load_context(directory: Path, name: str) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def context_endpoint(directory: Path, name: str) -> Endpoint:
+def context_endpoint(directory: Directory, name: str) -> Endpoint:
     """Return where a stored context points to; ContextError."""
     endpoint = load_context(directory, name).get("Endpoints", {}).get("docker", {})
     tls_directory = context_directories(directory, name)[1] / "docker"
@@ -76,7 +82,7 @@ def context_endpoint(directory: Path, name: str) -> Endpoint:
 
 
 def current_context(
-    directory: Path, chosen: str, host_given: bool, environment: Mapping[str, str]
+    directory: Directory, chosen: str, host_given: bool, environment: Mapping[str, str]
 ) -> str:
     """Return the name of the context in force, by Docker's order of precedence."""
     if chosen:

@@ -15,7 +15,7 @@ from tiffin.cli.command import CommandFailed
 from tiffin.cli.flags import UsageError
 from tiffin.cli.session import Session, parse_detach_keys
 
-MESSAGES = [
+MESSAGES: list[dict[str, object]] = [
     {"status": "Pulling from x", "id": "latest"},
     {"status": "Downloading", "id": "aaa", "progressDetail": {"current": 50, "total": 100}},
     {"status": "Downloading", "id": "bbb", "progressDetail": {"current": 1000}},

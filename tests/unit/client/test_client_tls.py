@@ -89,9 +89,13 @@ def test_both_ways_at_once(setup: Setup) -> None:
         while block := peer.recv(1 << 16):
             peer.sendall(block)
 
+    def write() -> None:
+        tunnel.sendall(data)
+        tunnel.shutdown(socket.SHUT_WR)
+
     data = os.urandom(5_000_000)
     with setup.connect(serve) as tunnel:
-        writer = threading.Thread(target=lambda: (tunnel.sendall(data), tunnel.shutdown(1)))
+        writer = threading.Thread(target=write)
         writer.start()
         assert read_all(tunnel) == data
         writer.join()

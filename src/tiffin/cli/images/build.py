@@ -1,13 +1,14 @@
 """`build`: an image from a Dockerfile."""
 
+import io
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from tiffin.cli import progress
+from tiffin.cli import human, progress
 from tiffin.cli.command import Command, CommandFailed, Context
 from tiffin.cli.containers.kinds import ULIMIT
 from tiffin.cli.credentials import registry_config
@@ -26,6 +27,7 @@ from tiffin.cli.flags import (
 from tiffin.cli.images.build_context import open_context
 from tiffin.cli.images.pull import check_reference
 from tiffin.cli.parse_env import key_values
+from tiffin.client.api import ApiError
 
 
 def _parse_name(text: str) -> str:
@@ -36,21 +38,34 @@ def _parse_name(text: str) -> str:
     return text
 
 
+SENDING = "Sending build context to Docker daemon "
+ANNOUNCE_EVERY = 512 * 1024
 NAME = Kind("list", _parse_name, repeats=True)
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Send the context, print the log; the image's id alone with `--quiet`."""
-    sent = open_context(arguments[0], values["file"])
+    held = io.StringIO()
+    try:
+        return _build(context, values, arguments[0], held if values["quiet"] else sys.stdout)
+    except (ApiError, CommandFailed):
+        # With `--quiet` only a failure shows what went before it.
+        sys.stderr.write(held.getvalue())
+        raise
+
+
+def _build(context: Context, values: Values, path: str, out: TextIO) -> int:
+    sent = open_context(path, values["file"])
     query = {**_query(values), "dockerfile": sent.dockerfile, "remote": sent.remote}
     headers = {"Content-Type": "application/x-tar", **registry_config(context)}
     if sent.stream is None:
         response = context.api.call("POST", "/build", query, headers=headers)
     else:
-        response = context.api.call("POST", "/build", query, stream=sent.stream, headers=headers)
+        stream = _announced(sent.stream, out)
+        response = context.api.call("POST", "/build", query, stream=stream, headers=headers)
     messages: Iterable[dict[str, Any]] = response.objects()
     if values["quiet"]:
-        messages = _only_the_end(messages)
+        messages = _only_the_end(messages, out)
     try:
         aux = progress.show(messages)
     except CommandFailed as error:
@@ -62,7 +77,22 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     return 0
 
 
-def _only_the_end(messages: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _announced(blocks: Iterable[bytes], out: TextIO) -> Iterator[bytes]:
+    """Pass the context on and say how large it is: as it grows, on a terminal."""
+    moving = out.isatty()
+    total = shown = 0
+    for block in blocks:
+        yield block
+        total += len(block)
+        if moving and total - shown >= ANNOUNCE_EVERY:
+            shown = total
+            out.write(f"{SENDING}{human.size(total):>8}\r")
+            out.flush()
+    out.write(f"{SENDING}{human.size(total):>8}\r\r\n")
+    out.flush()
+
+
+def _only_the_end(messages: Iterable[dict[str, Any]], out: TextIO) -> Iterator[dict[str, Any]]:
     """Hold output back: it is shown only if the build fails."""
     held: list[str] = []
     for message in messages:
@@ -70,7 +100,7 @@ def _only_the_end(messages: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]
             held.append(message["stream"])
             continue
         if "errorDetail" in message:
-            sys.stderr.write("".join(held))
+            out.write("".join(held))
         if "aux" in message or "errorDetail" in message:
             yield message
     if held:

@@ -1,6 +1,5 @@
 """What `build` sends: a directory, an archive, or a lone Dockerfile."""
 
-import io
 import sys
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -9,7 +8,7 @@ from typing import NamedTuple
 
 from tiffin.cli.command import CommandFailed
 from tiffin.cli.input_file import blocks
-from tiffin.cli.tarball import owned_by_root, stream_tree
+from tiffin.cli.tarball import END, owned_by_root, stream_tree
 from tiffin.errors import InvalidArgument
 from tiffin.spec.dockerignore import Ignore, parse_ignore
 
@@ -110,9 +109,4 @@ def _from_stdin(dockerfile: str) -> BuildContext:
     text = head + sys.stdin.buffer.read()
     if not text.strip():
         raise CommandFailed("unable to prepare context: the Dockerfile (-) cannot be empty")
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        info = tarfile.TarInfo("Dockerfile")
-        info.size = len(text)
-        tar.addfile(info, io.BytesIO(text))
-    return BuildContext(iter([archive.getvalue()]), "Dockerfile")
+    return BuildContext(_joined({"Dockerfile": text}, iter([END])), "Dockerfile")

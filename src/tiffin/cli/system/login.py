@@ -12,6 +12,8 @@ from tiffin.cli.command import Command, CommandFailed, Context
 from tiffin.cli.credentials import HUB
 from tiffin.cli.flags import Values, boolean, string
 
+INSECURE = "WARNING! Using --password via the CLI is insecure. Use --password-stdin."
+
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Ask what was not given, check it with the daemon, store it."""
@@ -26,7 +28,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             raise CommandFailed("the --password-stdin option requires --username to be set")
         password = sys.stdin.read().rstrip("\r\n")
     elif password:
-        context.warn("Using --password via the CLI is insecure. Use --password-stdin.")
+        print(INSECURE, file=sys.stderr)
     user = user or _ask("Username: ")
     password = password or getpass.getpass("Password: ")
     auth = {"username": user, "password": password, "serveraddress": server}
