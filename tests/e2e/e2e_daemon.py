@@ -308,7 +308,11 @@ class Daemon:
     def _left_cgroups(self) -> list[str]:
         left = []
         for root in self._cgroup_roots():
-            left += [f"cgroup {child}" for child in root.iterdir() if child.is_dir()]
+            left += [
+                f"cgroup {child}"
+                for child in root.iterdir()
+                if child.is_dir() and child.name != "standing"  # the daemon's own
+            ]
         return left
 
     def _cgroup_roots(self) -> list[Path]:

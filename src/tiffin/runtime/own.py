@@ -382,7 +382,9 @@ def _document(bundle: Path) -> JsonObject:
 def _with_default_devices(resources: JsonObject) -> JsonObject:
     if not resources.get("devices"):
         return resources
-    return {**resources, "devices": [*resources["devices"], *default_device_rules()]}
+    rules = resources["devices"]
+    missing = [rule for rule in default_device_rules() if rule not in rules]
+    return {**resources, "devices": [*rules, *missing]}
 
 
 def _descriptors(network: NetworkSockets) -> tuple[int, ...]:

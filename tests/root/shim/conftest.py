@@ -7,6 +7,8 @@ import pytest
 from tests.root.shim.shim_rig import Rig, make_rootfs
 
 from tiffin.engine.roots import Roots
+from tiffin.engine.tasks.service import STANDING_GROUP
+from tiffin.linux.cgroups.hierarchy import open_group
 
 
 @pytest.fixture(scope="session")
@@ -29,5 +31,6 @@ def rig(tmp_path: Path, shim_rootfs: Path) -> Iterator[Rig]:
         time.sleep(0.01)
     assert made.processes() == []
     assert made.cgroups() == []
+    open_group(f"/{made.roots.tag}/{STANDING_GROUP}").remove()  # of a daemon that was killed
     assert not made.roots.tasks.exists() or list(made.roots.tasks.iterdir()) == []
     assert set(os.listdir("/proc/self/fd")) <= descriptors

@@ -15,7 +15,7 @@ from typing import Any
 from tiffin.engine.roots import Roots
 from tiffin.engine.tasks.contract import Attachment, ExecRequest, LogTarget, TaskRequest
 from tiffin.engine.tasks.handle import Handle
-from tiffin.engine.tasks.service import Tasks
+from tiffin.engine.tasks.service import STANDING_GROUP, Tasks
 from tiffin.logs import select
 from tiffin.logs.driver import LogQuery
 from tiffin.spec.ids import ContainerId, ExecId, new_id
@@ -150,9 +150,9 @@ class Rig:
         return b"".join(record.line for record in records if record.stream == stream)
 
     def cgroups(self) -> list[Path]:
-        return [
-            path for path in Path("/sys/fs/cgroup").glob(f"*/{self.roots.tag}") if path.exists()
-        ]
+        """Groups of containers; a daemon's own one stands as long as it."""
+        found = Path("/sys/fs/cgroup").glob(f"*/{self.roots.tag}/*/")
+        return [path for path in found if path.name != STANDING_GROUP]
 
     def processes(self) -> list[int]:
         """Everything of ours that runs: what has our root directory or was started for it."""

@@ -18,12 +18,14 @@ from tiffin.engine.tasks.handle import EXIT_LOST, Handle
 from tiffin.engine.tasks.spawner import Spawner
 from tiffin.errors import Unavailable
 from tiffin.linux import pidfd as processes
+from tiffin.linux.cgroups.group import Group
 from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.shim import protocol, state
 from tiffin.shim.protocol import ClientOptions
 from tiffin.spec.ids import ContainerId
 
 DEFAULT_RUNTIME = "tiffin.runtime.own:OwnRuntime"
+STANDING_GROUP = "standing"
 KILL_TIMEOUT_S = 5.0
 KEEP_S = 5.0
 """How long the record of an end is kept that was read: so long a daemon may take to store it."""
@@ -48,6 +50,8 @@ class Tasks:
         """Warm the spawner up."""
         self._roots.tasks.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._spawner.start()
+        with suppress(OSError):  # the first container tells what is wrong
+            await asyncio.to_thread(self._standing_group().create, {}, _ignore)
 
     async def close(self) -> None:
         """Leave all tasks running and end the spawner."""
@@ -57,6 +61,8 @@ class Tasks:
         for directory in tuple(self._ended):
             self._forget(directory)
         await self._spawner.close()
+        with suppress(OSError):
+            await asyncio.to_thread(self._standing_group().remove)
 
     def ids(self) -> list[ContainerId]:
         """Return the containers of which something is left, live or not."""
@@ -149,8 +155,16 @@ class Tasks:
             self._ended.discard(directory)
             shutil.rmtree(directory, ignore_errors=True)
 
+    def _standing_group(self) -> Group:
+        """Return an empty group: the parent of all lasts as long as it, and is not made each time."""
+        return open_group(f"/{self._roots.tag}/{STANDING_GROUP}")
+
     def _cgroup(self, container_id: ContainerId) -> str:
         return f"/{self._roots.tag}/{container_id}"
+
+
+def _ignore(_warning: str) -> None:
+    return
 
 
 def clean_up(directory: Path, default_cgroup: str) -> None:
