@@ -1,7 +1,10 @@
 """Routes of execs."""
 
 import asyncio
+import fcntl
 import os
+import termios
+import time
 from typing import Protocol
 
 from aiohttp import web
@@ -24,6 +27,9 @@ from tiffin.server.version import request_version
 from tiffin.wire import stdcopy
 
 _STDOUT = 1
+_LOSES_EARLY_OUTPUT = ("docker-sdk-python", "docker-py", "docker-compose")
+"""Clients that take the head through a buffer, and forget what output is in there with it."""
+_PATIENCE_S = 0.1
 
 
 class Execs(Protocol):
@@ -117,6 +123,8 @@ async def _start_attached(
             detach_keys=execution.detach_keys,
             prefix=connection.prefix,
         )
+        if request.headers.get("User-Agent", "").startswith(_LOSES_EARLY_OUTPUT):
+            await _until_read(connection.fd)
         await service.exec_start(execution, attachment, size)
     except TiffinError as error:
         text = f"{error}\r\n".encode()
@@ -125,6 +133,19 @@ async def _start_attached(
     finally:
         connection.close()
     return connection.response
+
+
+async def _until_read(fd: int) -> None:
+    """Wait until a local client has read the head of the response (unix(7), SIOCOUTQ)."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            unread = fcntl.ioctl(fd, termios.TIOCOUTQ, b"\0" * 4)
+        except OSError:
+            return
+        if not any(unread):
+            return
+        await asyncio.sleep(0.001)
 
 
 def _write(fd: int, data: bytes) -> None:
