@@ -8,7 +8,6 @@ A running task that nobody is attached to is handed over to the shim's keeper (`
 has used next to no memory yet; it becomes a supervisor when something happens.
 """
 
-import gc
 import os
 import signal
 import socket
@@ -19,13 +18,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound, TiffinError
+from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, TiffinError
 from tiffin.logs import select as log_select
 from tiffin.logs.driver import LogDriver
 from tiffin.runtime.runtime import (
     CreateOptions,
     JsonObject,
-    NetworkSockets,
     Process,
     Runtime,
     Stdio,
@@ -33,12 +31,12 @@ from tiffin.runtime.runtime import (
 )
 from tiffin.shim import protocol, state
 from tiffin.shim.channel import Channel
-from tiffin.shim.client import Client
-from tiffin.shim.dns import Resolver
+from tiffin.shim.clients import Clients
+from tiffin.shim.executions import Executions
 from tiffin.shim.faults import Faults
-from tiffin.shim.forward import TcpForward, UdpForward, open_forward
 from tiffin.shim.loop import READ, Loop
-from tiffin.shim.protocol import ClientOptions, Message, close_all
+from tiffin.shim.protocol import Message, close_all
+from tiffin.shim.sandbox import Sandbox
 from tiffin.shim.state import ExitRecord, TaskState
 from tiffin.shim.stdio import Ends
 from tiffin.shim.streams import Buffer, Log
@@ -46,17 +44,12 @@ from tiffin.shim.supervised import Supervised, Wiring, launch
 
 MAIN_DRAIN_S = 0.5
 """Once no process of the container is left, its pipes end at once, unless it gave them away."""
-EXEC_DRAIN_S = 2.0
-"""As Docker waits for the output of an exec whose children keep it open."""
 
 SETTLE_S = 0.25
 """How long a task must have been quiet to be handed over."""
 
-COLLECT_EVERY = 32
 
 GONE = "gone"
-
-_NETWORK = ("netns", "rtnetlink", "nfnetlink", "dns_udp", "dns_tcp")
 
 Reply = tuple[JsonObject, Sequence[int]]
 
@@ -74,28 +67,26 @@ class Supervisor:
         self._keeper = keeper
         self._is_settling = False
         self._request: protocol.Create | None = None
-        self._forward_options: list[protocol.ForwardOptions] = []
         self._runtime = runtime
         self._buffer = Buffer(loop)
         self._channels: list[Channel] = []
-        self._clients: list[Client] = []
-        self._forwards: list[TcpForward | UdpForward] = []
-        self._executions: dict[str, Supervised] = {}
+        self._clients = Clients(
+            loop, lambda client: self._broadcast(protocol.Detached(client)), self._check_done
+        )
+        self._executions = Executions(loop, self._buffer, self._clients, self._on_exec_ended)
+        self._sandbox = Sandbox(loop)
         self._deletions: list[tuple[Channel, int]] = []
         self._warnings: list[str] = []
-        self._directory = self._spill_directory = "/"
+        self._directory = "/"
         self._phase = ""
         self._started_ns = 0
         self._oom_killed = False
-        self._network: NetworkSockets | None = None
         self._adopt_task: Callable[[], Task] | None = None
         self._error = ""
-        self._discards = 0
         self._exit: ExitRecord | None = None
         self._task: Task | None = None
         self._main: Supervised | None = None
         self._log: Log | None = None
-        self._resolver: Resolver | None = None
         self._listener: socket.socket | None = None
         self._handlers: dict[type[Any], Callable[[Any, list[int]], Reply]] = {
             protocol.Start: self._start,
@@ -107,7 +98,7 @@ class Supervisor:
             protocol.Resume: self._resume,
             protocol.Update: self._update,
             protocol.Stats: self._stats,
-            protocol.Network: lambda _request, _fds: self._sandbox(),
+            protocol.Network: lambda _request, _fds: self._sandbox.reply(),
             protocol.Hello: lambda _request, _fds: self._hello(),
         }
 
@@ -175,22 +166,22 @@ class Supervisor:
             wiring = _main_wiring(request)
             process, ends = launch(wiring, lambda io: self._make_task(channel, request, io))
             self._main = self._supervise(request, wiring, process, ends)
-            self._serve_dns(request)
+            self._sandbox.serve_names(request)
             self._phase = state.CREATED
             self._write_state()
             for options in request.clients:
-                self._main.add(self._client(options, fds, self._main.remove))
+                self._main.add(self._clients.make(options, fds.pop(0), self._main.remove))
         except BaseException:
             self._take_back()
             raise
         pid = self._main.pid
-        result, network_fds = self._sandbox()
+        result, network_fds = self._sandbox.reply()
         return {"pid": pid, "warnings": self._warnings, **result}, network_fds
 
     def _open_log(self, request: protocol.Create) -> None:
         self._log = Log(_open_driver(request), time.time_ns)
         has_directory = os.path.isdir(request.log_path)
-        self._spill_directory = request.log_path if has_directory else request.bundle
+        self._clients.directory = request.log_path if has_directory else request.bundle
 
     def _supervise(
         self, request: protocol.Create, wiring: Wiring, process: Process, ends: Ends
@@ -211,7 +202,7 @@ class Supervisor:
     def _make_task(self, channel: Channel, request: protocol.Create, stdio: Stdio) -> Process:
         options = self._options(request, channel if request.explain else None)
         self._task = self._runtime.create(request.id, Path(request.bundle), stdio, options)
-        self._network = self._task.network
+        self._sandbox.take(self._task.network)
         return self._task.init
 
     def _options(self, request: protocol.Create, channel: Channel | None) -> CreateOptions:
@@ -231,20 +222,12 @@ class Supervisor:
             warn=warn,
         )
 
-    def _serve_dns(self, request: protocol.Create) -> None:
-        network = self._network
-        if network is None or request.dns_names is None or network.dns_udp < 0:
-            return
-        self._resolver = Resolver(
-            self._loop, network.dns_udp, network.dns_tcp, request.dns_names, request.dns_upstreams
-        )
-
     def _start(self, request: protocol.Start, fds: list[int]) -> Reply:
         if self._phase != state.CREATED or self._task is None or self._main is None:
             raise Conflict("the task is not in the state to be started")
         try:
             for options in request.forwards:
-                self._forward(options, fds.pop(0))
+                self._sandbox.forward(options, fds.pop(0))
             self._task.start()
         except BaseException:
             self._take_back()
@@ -255,12 +238,6 @@ class Supervisor:
         self._main.watch()
         return {"started_ns": self._started_ns}, ()
 
-    def _forward(self, options: protocol.ForwardOptions, fd: int) -> None:
-        self._forward_options.append(options)
-        self._forwards.append(
-            open_forward(self._loop, fd, options.protocol, options.target_ip, options.target_port)
-        )
-
     def _take_back(self) -> None:
         """Remove a task that never ran."""
         if self._phase == GONE:
@@ -270,7 +247,7 @@ class Supervisor:
             self._quietly(self._task.delete)
         if self._main is not None:
             self._main.abandon()
-        self._close_network()
+        self._sandbox.close()
         if self._log is not None:
             self._log.close()
         if self._listener is not None:
@@ -287,84 +264,25 @@ class Supervisor:
             self._task = self._adopt_task()
         return self._task
 
-    def _client(
-        self, options: ClientOptions, fds: list[int], remove: Callable[[Client], None]
-    ) -> Client:
-        def on_gone(client: Client) -> None:
-            remove(client)
-            self._broadcast(protocol.Detached(client.id))
-
-        client = Client(
-            self._loop,
-            options,
-            fds.pop(0),
-            self._spill_directory,
-            on_gone=on_gone,
-            on_closed=self._on_client_closed,
-        )
-        self._clients.append(client)
-        return client
-
-    def _discarded(self) -> None:
-        # The collector is off, so that it does not touch shared pages: what was there before the
-        # fork is frozen, and the few cycles that come with each client and exec are collected here.
-        self._discards += 1
-        if self._discards % COLLECT_EVERY == 0:
-            gc.collect()
-
-    def _on_client_closed(self, client: Client) -> None:
-        self._clients.remove(client)
-        self._discarded()
-        self._check_done()
-
     def _attach(self, request: protocol.Attach, fds: list[int]) -> Reply:
         main = self._process("")
-        main.add(self._client(request.client, fds, main.remove))
+        main.add(self._clients.make(request.client, fds.pop(0), main.remove))
         return {}, ()
 
     def _exec(self, request: protocol.Exec, fds: list[int]) -> Reply:
-        task = self._running_task()
-        wants = request.client
-        wiring = Wiring(
-            stdin=wants is not None and wants.stdin,
-            stdout=wants is not None and wants.stdout,
-            stderr=wants is not None and wants.stderr,
-            stdin_once=True,
-            terminal=request.terminal,
-            rows=request.rows,
-            columns=request.columns,
-        )
-        process, ends = launch(wiring, lambda stdio: task.exec(request.process, stdio))
-        execution = Supervised(
-            self._loop,
-            self._buffer,
-            wiring,
-            process,
-            ends,
-            log=None,
-            drain_s=EXEC_DRAIN_S,
-            on_exit=lambda _code, pidfd: os.close(pidfd),
-            on_ended=lambda code: self._on_exec_ended(request.id, code),
-        )
-        self._executions[request.id] = execution
-        execution.watch()
-        if wants is not None:
-            execution.add(self._client(wants, fds, execution.remove))
-        return {"pid": execution.pid}, ()
+        return {"pid": self._executions.run(self._running_task(), request, fds)}, ()
 
     def _on_exec_ended(self, exec_id: str, code: int) -> None:
-        self._executions.pop(exec_id, None)
-        self._discarded()
         self._broadcast(protocol.ExecExited(exec_id, code))
         self._check_done()
 
     def _process(self, exec_id: str) -> Supervised:
         if self._phase not in (state.CREATED, state.RUNNING):
             raise Conflict("the task is not running")
-        found = self._executions.get(exec_id) if exec_id else self._main
-        if found is None:
-            raise NotFound(f"No such exec instance: {exec_id}")
-        return found
+        if exec_id:
+            return self._executions.find(exec_id)
+        assert self._main is not None
+        return self._main
 
     def _kill(self, request: protocol.Kill, _fds: list[int]) -> Reply:
         if request.every:
@@ -392,25 +310,13 @@ class Supervisor:
     def _stats(self, _request: protocol.Stats, _fds: list[int]) -> Reply:
         return self._running_task().stats(), ()
 
-    def _sandbox(self) -> Reply:
-        network = self._network
-        if network is None:
-            return {}, ()
-        ports: JsonObject = {}
-        if self._resolver is not None:
-            ports = {
-                "dns_udp_port": self._resolver.udp_port,
-                "dns_tcp_port": self._resolver.tcp_port,
-            }
-        return ports, (network.netns, network.rtnetlink, network.nfnetlink)
-
     def _hello(self) -> Reply:
         return {
             "phase": self._phase,
             "pid": self._main.pid if self._main is not None else 0,
             "started_ns": self._started_ns,
             "warnings": self._warnings,
-            "execs": {name: execution.pid for name, execution in self._executions.items()},
+            "execs": self._executions.pids(),
         }, ()
 
     def _delete(self, channel: Channel, request: protocol.Delete) -> bool:
@@ -428,9 +334,8 @@ class Supervisor:
     def _on_main_exit(self, _code: int, _pidfd: int) -> None:
         self._quietly(self._note_oom)
         self._quietly(lambda: self._running_task().delete())  # closes the pidfd
-        for execution in tuple(self._executions.values()):
-            execution.check_exit()
-        self._close_network()
+        self._executions.check_exits()
+        self._sandbox.close()
 
     def _note_oom(self) -> None:
         self._oom_killed = self._running_task().oom_kills() > 0
@@ -451,19 +356,6 @@ class Supervisor:
     def _write_exit(self) -> None:
         assert self._exit is not None
         state.write_exit(self._directory, self._exit)
-
-    def _close_network(self) -> None:
-        for forward in self._forwards:
-            forward.close()
-        self._forwards = []
-        network, self._network = self._network, None
-        if network is not None:
-            if self._resolver is None:
-                close_all((network.dns_udp, network.dns_tcp))
-            close_all((network.netns, network.rtnetlink, network.nfnetlink))
-        if self._resolver is not None:
-            self._resolver.close()
-            self._resolver = None
 
     def _check_done(self) -> None:
         is_over = self._phase in (state.EXITED, GONE)
@@ -495,8 +387,7 @@ class Supervisor:
             and self._main.is_quiet
             and not (self._clients or self._executions or self._deletions)
             and all(channel.is_quiet for channel in self._channels)
-            and all(forward.is_quiet for forward in self._forwards)
-            and (self._resolver is None or self._resolver.is_quiet)
+            and self._sandbox.is_quiet
             and self._log is not None
             and self._log.is_idle
         )
@@ -507,9 +398,7 @@ class Supervisor:
         assert self._listener is not None
         named = list(self._main.descriptors().items())
         named.append(("listener", self._listener.fileno()))
-        if self._network is not None:
-            named += [(name, getattr(self._network, name)) for name in _NETWORK]
-        named += [("forward", forward.fileno()) for forward in self._forwards]
+        named += self._sandbox.descriptors()
         named += [("channel", channel.fileno()) for channel in self._channels]
         named = [(name, fd) for name, fd in named if fd >= 0]
         message = protocol.Handover(
@@ -517,7 +406,7 @@ class Supervisor:
             self._main.pid,
             self._started_ns,
             self._warnings,
-            self._forward_options,
+            self._sandbox.options,
             [name for name, _fd in named],
         )
         return message, [fd for _name, fd in named]
@@ -538,24 +427,24 @@ class Supervisor:
         self._warnings = list(message.warnings)
         self._listener = socket.socket(fileno=one["listener"])
         self._loop.add(self._listener.fileno(), READ, self._on_connection)
-        if "netns" in one:
-            self._network = NetworkSockets(*(one.get(name, -1) for name in _NETWORK))
-            self._serve_dns(request)
+        self._sandbox.resume(request, named, message.forwards)
         self._open_log(request)
         self._main = self._supervise(request, _main_wiring(request), process, ends)
         self._adopt_task = lambda: self._runtime.adopt(
-            request.id, Path(request.bundle), process, self._network, self._options(request, None)
+            request.id,
+            Path(request.bundle),
+            process,
+            self._sandbox.sockets,
+            self._options(request, None),
         )
-        for options, fd in zip(message.forwards, named["forward"], strict=True):
-            self._forward(options, fd)
-        for fd in named["channel"]:
+        for fd in named.get("channel", ()):
             self.adopt(socket.socket(fileno=fd))
         self._main.watch()
 
     @property
     def children(self) -> set[int]:
         """Processes that are collected here, each by its own pidfd."""
-        found = {execution.pid for execution in self._executions.values()}
+        found = set(self._executions.pids().values())
         return found | {self._main.pid} if self._main is not None else found
 
     # The task directory
