@@ -1,12 +1,18 @@
 """What a daemon has on disk and in the kernel, compared with what its API admits to."""
 
+import asyncio
 import os
 import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e.e2e_daemon import Daemon
 
 from tiffin.spec.ids import is_id
+from tiffin.testing.fake_registry import FakeRegistry
+from tiffin.testing.sample_images import SampleImage
 
 
 def orphans(daemon: Daemon) -> list[str]:
@@ -21,7 +27,7 @@ def orphans(daemon: Daemon) -> list[str]:
         *_entries("build context", daemon.roots.build_cache / "running"),
         *_cgroups(daemon, running),
         *_links(daemon, running),
-        *daemon._left_mounts(),
+        *(each for each in daemon._left_mounts() if each.split()[1] != str(daemon.roots.data)),
     ]
 
 
@@ -69,3 +75,21 @@ def _links(daemon: Daemon, running: set[str]) -> list[str]:
         if link.name.startswith(daemon.tag) and not (link / "bridge").is_dir()
     ]
     return [] if len(veths) <= wanted else [f"{len(veths)} interfaces, not {wanted}: {veths}"]
+
+
+@contextmanager
+def registry_of(image: SampleImage, name: str, tag: str) -> Iterator[str]:
+    """Serve an image by a registry in a thread; yield its `host:port`."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    served = FakeRegistry()
+    image.publish(served, name, tag)
+    asyncio.run_coroutine_threadsafe(served.__aenter__(), loop).result()
+    try:
+        yield served.host
+    finally:
+        asyncio.run_coroutine_threadsafe(served.__aexit__(None, None, None), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

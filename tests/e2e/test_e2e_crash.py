@@ -3,13 +3,11 @@
 The next daemon finds what was acknowledged, cleans up what was not, and works.
 """
 
-import asyncio
 import os
 import random
 import signal
 import sqlite3
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -17,9 +15,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.e2e_daemon import Daemon, busybox_tar
-from tests.e2e.e2e_remains import orphans
+from tests.e2e.e2e_remains import orphans, registry_of
 
-from tiffin.testing.fake_registry import FakeRegistry
 from tiffin.testing.sample_images import SampleImage, layer_tar
 
 pytestmark = pytest.mark.e2e
@@ -29,24 +26,15 @@ LONGEST_DELAY_S = 0.35
 
 
 @pytest.fixture
-def registry() -> Iterator[FakeRegistry]:
-    """A registry with the image `sample:1`, served by a thread."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    served = FakeRegistry()
+def registry() -> Iterator[str]:
+    """The address of a registry with the image `sample:1`."""
     layers = [layer_tar({f"f{n}": os.urandom(1 << 20)}) for n in range(3)]
-    SampleImage((busybox_tar(), *layers)).publish(served, "sample", "1")
-    asyncio.run_coroutine_threadsafe(served.__aenter__(), loop).result()
-    yield served
-    asyncio.run_coroutine_threadsafe(served.__aexit__(None, None, None), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with registry_of(SampleImage((busybox_tar(), *layers)), "sample", "1") as host:
+        yield host
 
 
 def test_killed_at_any_moment(
-    make_daemon: Callable[..., Daemon], tmp_path: Path, registry: FakeRegistry
+    make_daemon: Callable[..., Daemon], tmp_path: Path, registry: str
 ) -> None:
     daemon = make_daemon()
     image = daemon.import_busybox()
@@ -54,7 +42,7 @@ def test_killed_at_any_moment(
         f"FROM {image}\nRUN echo a > /a\nCOPY Dockerfile /d\nRUN sleep 0.1; echo b > /b\n"
     )
     archive = tmp_path / "archive.tar"
-    pulled = f"{registry.host}/sample:1"
+    pulled = f"{registry}/sample:1"
     daemon.docker("pull", "-q", pulled)
     daemon.docker("save", "-o", str(archive), pulled)
     daemon.docker("rmi", pulled)

@@ -1,5 +1,6 @@
 """The one place where errors become HTTP statuses."""
 
+import errno
 import logging
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -27,6 +28,7 @@ STATUS: Mapping[type, int] = MappingProxyType(
         errors.DataLoss: 500,
     }
 )
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 UNEXPECTED = "internal error: the daemon's log has the details"
 
 
@@ -54,8 +56,16 @@ def render(error: Exception) -> web.Response:
         return error_response(status_of(error), str(error))
     if isinstance(error, web.HTTPException):
         return error_response(error.status, error.text or error.reason)
-    log.error("request failed unexpectedly", exc_info=error)
+    return error_response(500, unexpected("request", error))
+
+
+def unexpected(what: str, error: Exception) -> str:
+    """Log an error that no contract names; return what the client is told."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        log.error("%s failed: %s", what, error)
+    else:
+        log.error("%s failed unexpectedly", what, exc_info=error)
     if isinstance(error, OSError) and error.strerror:
         name = error.filename
-        return error_response(500, f"{error.strerror}: {name}" if name else error.strerror)
-    return error_response(500, UNEXPECTED)
+        return f"{error.strerror}: {name}" if name else error.strerror
+    return UNEXPECTED

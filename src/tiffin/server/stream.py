@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import logging
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -11,8 +10,7 @@ from aiohttp import web
 
 from tiffin.api import codec
 from tiffin.errors import Cancelled, TiffinError
-
-log = logging.getLogger(__name__)
+from tiffin.server.status import unexpected
 
 
 class Streams:
@@ -86,9 +84,10 @@ class JsonLines:
             return False
         if not self.response.prepared and not (self._always_ok and isinstance(error, TiffinError)):
             return False
-        if not isinstance(error, TiffinError):
-            log.error("stream of %s failed", self._request.path, exc_info=error)
-        message = str(error) if isinstance(error, TiffinError) else "internal error"
+        if isinstance(error, TiffinError):
+            message = str(error)
+        else:
+            message = unexpected(f"stream of {self._request.path}", error)
         await self.write({"errorDetail": {"message": message}, "error": message})
         return True
 

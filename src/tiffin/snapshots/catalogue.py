@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tiffin.errors import AlreadyExists, Conflict, NotFound
+from tiffin.fs.reserve import Reserve, full_disk_told
 from tiffin.snapshots.snapshotter import Kind, SnapshotInfo
 
 _SCHEMA = """CREATE TABLE IF NOT EXISTS snapshots (
@@ -45,6 +46,8 @@ class Catalogue:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        self._path = path
+        self._reserve = Reserve(path.with_suffix(".reserve"))
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -108,10 +111,11 @@ class Catalogue:
                 raise Conflict(f"snapshot {key} is not active")
             self.check_free(name)
             committed = replace(record, name=name, kind=Kind.COMMITTED, boot=self.boot)
-            self._connection.execute(
-                "UPDATE snapshots SET name = ?, kind = ?, boot = ? WHERE name = ?",
-                (name, committed.kind.value, committed.boot, key),
-            )
+            with full_disk_told(self._path):
+                self._connection.execute(
+                    "UPDATE snapshots SET name = ?, kind = ?, boot = ? WHERE name = ?",
+                    (name, committed.kind.value, committed.boot, key),
+                )
             del self._records[key]
             self._records[name] = committed
 
@@ -181,17 +185,20 @@ class Catalogue:
                 self._records[record.name] = replace(record, settled=True)
 
     def _insert(self, record: Record) -> None:
-        self._connection.execute(
-            "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                record.name, record.directory, record.parent, record.kind.value, record.created,
-                record.boot, record.settled,
-            ),
-        )  # fmt: skip
+        with full_disk_told(self._path):
+            self._connection.execute(
+                "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    record.name, record.directory, record.parent, record.kind.value, record.created,
+                    record.boot, record.settled,
+                ),
+            )  # fmt: skip
         self._remember(record)
 
     def _delete(self, record: Record) -> None:
-        self._connection.execute("DELETE FROM snapshots WHERE name = ?", (record.name,))
+        self._reserve.open_if_needed()
+        with full_disk_told(self._path):
+            self._connection.execute("DELETE FROM snapshots WHERE name = ?", (record.name,))
         del self._records[record.name]
         if record.parent:
             self._children[record.parent] -= 1

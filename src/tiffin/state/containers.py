@@ -39,7 +39,7 @@ class ContainerRecords:
         self, records: Iterable[ContainerRecord], removed: Iterable[str] = (), *, durable: bool
     ) -> None:
         """Insert or replace `records` and delete the ids `removed`, in one transaction."""
-        with self._database.transaction(durable=durable) as connection:
+        with self._database.transaction(durable=durable, frees=bool(removed)) as connection:
             connection.executemany(
                 "INSERT INTO containers (id, name, spec, instance) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (id) DO UPDATE SET name = excluded.name, spec = excluded.spec, "

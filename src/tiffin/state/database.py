@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tiffin.fs.reserve import Reserve, full_disk_told
+
 Row = tuple[Any, ...]
 
 
@@ -24,6 +26,8 @@ class Database:
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA foreign_keys=ON")
+        self._path = str(path)
+        self._reserve = None if self._path == ":memory:" else Reserve(Path(f"{path}.reserve"))
         self._synchronous = ""
         self._set_synchronous("NORMAL")
 
@@ -34,20 +38,29 @@ class Database:
                 self._connection.execute(statement)
 
     @contextmanager
-    def transaction(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
-        """Yield the connection inside one transaction; roll back on any exception."""
+    def transaction(
+        self, *, durable: bool = True, frees: bool = False
+    ) -> Iterator[sqlite3.Connection]:
+        """Yield the connection inside one transaction; roll back on any exception.
+
+        OSError (ENOSPC) if the disk is full; one that `frees` space finds some kept for it.
+        """
         with self._lock:
             if self._connection.in_transaction:
                 yield self._connection
                 return
             self._set_synchronous("FULL" if durable else "NORMAL")
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+            if frees and self._reserve is not None:
+                self._reserve.open_if_needed()
+            with full_disk_told(self._path):
+                self._connection.execute("BEGIN IMMEDIATE")
+                try:
+                    yield self._connection
+                except BaseException:
+                    if self._connection.in_transaction:
+                        self._connection.execute("ROLLBACK")
+                    raise
+                self._connection.execute("COMMIT")
 
     def query(self, sql: str, parameters: Iterable[object] = ()) -> list[Row]:
         """Return all rows of a read."""

@@ -89,7 +89,7 @@ class ImageRecords:
 
     def remove(self, image_id: Digest) -> None:
         """Forget an image and all its names, durably."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(frees=True) as connection:
             connection.execute("DELETE FROM image_references WHERE image_id=?", (image_id,))
             connection.execute("DELETE FROM images WHERE id=?", (image_id,))
 
@@ -133,7 +133,7 @@ class ImageRecords:
 
     def remove_reference(self, reference: Reference) -> None:
         """Forget a name, durably."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(frees=True) as connection:
             connection.execute("DELETE FROM image_references WHERE name=?", (str(reference),))
 
     # Layers
@@ -186,7 +186,7 @@ class ImageRecords:
 
     def forget_content(self, blobs: Iterable[Digest], chains: Iterable[ChainId]) -> None:
         """Drop what is remembered about content that was deleted."""
-        with self._database.transaction(durable=False) as connection:
+        with self._database.transaction(frees=True, durable=False) as connection:
             for digest in blobs:
                 connection.execute("DELETE FROM blob_sources WHERE digest=?", (digest,))
                 connection.execute("DELETE FROM compressed_layers WHERE diff_id=?", (digest,))

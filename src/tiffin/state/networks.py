@@ -123,7 +123,7 @@ class NetworkRepository:
 
     def delete_network(self, network: str) -> None:
         """Drop a network and what was connected to it by hand."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(frees=True) as connection:
             connection.execute("DELETE FROM networks WHERE id = ?", (network,))
             connection.execute("DELETE FROM connections WHERE network = ?", (network,))
 
@@ -142,7 +142,7 @@ class NetworkRepository:
 
     def delete_endpoints(self, container: str, network: str | None = None) -> None:
         """Drop the endpoints of a container, or the one on a network."""
-        with self._database.transaction(durable=False) as connection:
+        with self._database.transaction(frees=True, durable=False) as connection:
             connection.execute(
                 "DELETE FROM endpoints WHERE container = ? AND network = coalesce(?, network)",
                 (container, network),
@@ -165,5 +165,5 @@ class NetworkRepository:
 
     def delete_connections(self, container: str) -> None:
         """Drop what was done by hand to a container that is removed."""
-        with self._database.transaction(durable=False) as connection:
+        with self._database.transaction(frees=True, durable=False) as connection:
             connection.execute("DELETE FROM connections WHERE container = ?", (container,))

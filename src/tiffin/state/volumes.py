@@ -52,5 +52,5 @@ class VolumeRows:
 
     def delete(self, identifier: str) -> None:
         """Forget a volume; nothing if it does not exist."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(frees=True) as connection:
             connection.execute("DELETE FROM volumes WHERE id = ?", (identifier,))

@@ -1,6 +1,7 @@
 """Remove a container."""
 
 import asyncio
+import errno
 import logging
 import os
 
@@ -29,7 +30,7 @@ async def remove(
         await _bring_down(context, container, force=force)
     try:
         # The record goes first: what remains after a crash is then an orphan for recovery.
-        await context.store.deleted(container)
+        await _delete_record(context, container)
     except BaseException:
         container.move(Status.DEAD)
         raise
@@ -41,6 +42,25 @@ async def remove(
         context.registry.remove(container)
         context.publish(container, "destroy")
         container.notify_removed()
+
+
+async def _delete_record(context: Context, container: Container) -> None:
+    try:
+        await context.store.deleted(container)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # Others may have taken what was kept for this: what is to be removed anyway gives space.
+        await asyncio.to_thread(_make_room, context, container)
+        await context.store.deleted(container)
+
+
+def _make_room(context: Context, container: Container) -> None:
+    remove_tree(context.roots.container(container.id) / "log")
+    upper = context.snapshotter.upper(container.id)
+    if upper is not None:
+        for path in upper.iterdir():
+            remove_tree(path)
 
 
 async def _claim(container: Container) -> bool:
