@@ -5,7 +5,6 @@ import os
 import stat
 from collections.abc import Callable
 
-from tiffin.logs.driver import LogDriver
 from tiffin.shim.client import Client
 from tiffin.shim.loop import READ, Loop
 from tiffin.shim.stdin import Stdin
@@ -190,31 +189,3 @@ class Streams:
             os.close(output.fd)
             if not self._outputs:
                 self._on_drained()
-
-
-class Log:
-    """The log driver behind one that never fails: what cannot be written is counted as lost."""
-
-    def __init__(self, driver: LogDriver, clock: Callable[[], int]) -> None:
-        self._driver = driver
-        self._clock = clock
-        self.error = ""
-
-    def write(self, name: str, portion: memoryview) -> None:
-        """Take output."""
-        try:
-            self._driver.write(name, bytes(portion), self._clock())
-        except OSError as error:
-            self.error = f"write log: {error}"
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether it may be closed and opened again."""
-        return self._driver.is_idle
-
-    def close(self) -> None:
-        """Write what is pending and close."""
-        try:
-            self._driver.close()
-        except OSError as error:
-            self.error = f"close log: {error}"

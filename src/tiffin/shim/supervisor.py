@@ -13,17 +13,14 @@ import signal
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, TiffinError
-from tiffin.logs import select as log_select
-from tiffin.logs.driver import LogDriver
+from tiffin.errors import Conflict, InvalidArgument
 from tiffin.runtime.runtime import (
     CreateOptions,
-    JsonObject,
     Process,
     Runtime,
     Stdio,
@@ -32,14 +29,16 @@ from tiffin.runtime.runtime import (
 from tiffin.shim import protocol, state
 from tiffin.shim.channel import Channel
 from tiffin.shim.clients import Clients
+from tiffin.shim.daemons import Daemons, Reply
 from tiffin.shim.executions import Executions
 from tiffin.shim.faults import Faults
-from tiffin.shim.loop import READ, Loop
-from tiffin.shim.protocol import Message, close_all
+from tiffin.shim.log import Log, open_log
+from tiffin.shim.loop import Loop
+from tiffin.shim.protocol import Message
 from tiffin.shim.sandbox import Sandbox
 from tiffin.shim.state import ExitRecord, TaskState
 from tiffin.shim.stdio import Ends
-from tiffin.shim.streams import Buffer, Log
+from tiffin.shim.streams import Buffer
 from tiffin.shim.supervised import Supervised, Wiring, launch
 
 MAIN_DRAIN_S = 0.5
@@ -50,8 +49,6 @@ SETTLE_S = 0.25
 
 
 GONE = "gone"
-
-Reply = tuple[JsonObject, Sequence[int]]
 
 
 class Supervisor:
@@ -69,9 +66,17 @@ class Supervisor:
         self._request: protocol.Create | None = None
         self._runtime = runtime
         self._buffer = Buffer(loop)
-        self._channels: list[Channel] = []
+        self._daemons = Daemons(
+            loop,
+            self._faults,
+            self._answer,
+            on_answered=self._on_answered,
+            on_left=self._on_left,
+        )
         self._clients = Clients(
-            loop, lambda client: self._broadcast(protocol.Detached(client)), self._check_done
+            loop,
+            lambda client: self._daemons.broadcast(protocol.Detached(client)),
+            self._check_done,
         )
         self._executions = Executions(loop, self._buffer, self._clients, self._on_exec_ended)
         self._sandbox = Sandbox(loop)
@@ -87,7 +92,6 @@ class Supervisor:
         self._task: Task | None = None
         self._main: Supervised | None = None
         self._log: Log | None = None
-        self._listener: socket.socket | None = None
         self._handlers: dict[type[Any], Callable[[Any, list[int]], Reply]] = {
             protocol.Start: self._start,
             protocol.Attach: self._attach,
@@ -104,53 +108,30 @@ class Supervisor:
 
     def adopt(self, connection: socket.socket) -> None:
         """Serve one more daemon."""
-        self._channels.append(Channel(self._loop, connection, self._on_message, self._on_closed))
+        self._daemons.adopt(connection)
 
     # Messages
 
-    def _on_message(self, channel: Channel, message: Message, fds: list[int]) -> None:
-        if isinstance(message, protocol.Bye):
-            close_all(fds)
-            channel.close()
-            return
-        seq: int = getattr(message, "seq", 0)
-        try:
-            if isinstance(message, protocol.Create):
-                result, reply_fds = self._create(channel, message, fds)
-            elif isinstance(message, protocol.Delete):
-                if not self._delete(channel, message):
-                    return
-                result, reply_fds = {}, ()
-            elif type(message) in self._handlers:
-                result, reply_fds = self._handlers[type(message)](message, fds)
-            else:
-                raise InvalidArgument(f"unexpected message {type(message).__name__}")
-        except TiffinError as error:
-            channel.send(protocol.Failed(seq, type(error).__name__, str(error)))
-        except OSError as error:
-            channel.send(protocol.Failed(seq, FailedPrecondition.__name__, _describe(error)))
-        except Exception as error:  # noqa: BLE001  # a bug must not take the container down
-            self._faults.note()
-            text = f"internal error of the shim: {error!r}"
-            channel.send(protocol.Failed(seq, FailedPrecondition.__name__, text))
-        else:
-            channel.send(protocol.Done(seq, result), reply_fds)
-            if isinstance(message, protocol.Hello) and self._exit is not None:
-                channel.send(_exited(self._exit))
-        finally:
-            close_all(fds)
-            self._check_done()
+    def _answer(self, channel: Channel, message: Message, fds: list[int]) -> Reply | None:
+        if isinstance(message, protocol.Create):
+            return self._create(channel, message, fds)
+        if isinstance(message, protocol.Delete):
+            return ({}, ()) if self._delete(channel, message) else None
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            raise InvalidArgument(f"unexpected message {type(message).__name__}")
+        return handler(message, fds)
 
-    def _on_closed(self, channel: Channel) -> None:
-        self._channels.remove(channel)
-        self._deletions = [entry for entry in self._deletions if entry[0] is not channel]
-        if not self._channels and self._phase in ("", state.CREATED):
-            self._take_back()
+    def _on_answered(self, channel: Channel, message: Message) -> None:
+        if isinstance(message, protocol.Hello) and self._exit is not None:
+            channel.send(_exited(self._exit))
         self._check_done()
 
-    def _broadcast(self, message: Message) -> None:
-        for channel in tuple(self._channels):
-            channel.send(message)
+    def _on_left(self, channel: Channel) -> None:
+        self._deletions = [entry for entry in self._deletions if entry[0] is not channel]
+        if not self._daemons and self._phase in ("", state.CREATED):
+            self._take_back()
+        self._check_done()
 
     # Creation
 
@@ -160,8 +141,7 @@ class Supervisor:
         self._request = request
         self._directory = self._faults.directory = request.bundle
         try:
-            self._listener = state.listen(request.bundle)
-            self._loop.add(self._listener.fileno(), READ, self._on_connection)
+            self._daemons.listen(request.bundle)
             self._open_log(request)
             wiring = _main_wiring(request)
             process, ends = launch(wiring, lambda io: self._make_task(channel, request, io))
@@ -179,7 +159,7 @@ class Supervisor:
         return {"pid": pid, "warnings": self._warnings, **result}, network_fds
 
     def _open_log(self, request: protocol.Create) -> None:
-        self._log = Log(_open_driver(request), time.time_ns)
+        self._log = open_log(request)
         has_directory = os.path.isdir(request.log_path)
         self._clients.directory = request.log_path if has_directory else request.bundle
 
@@ -208,7 +188,7 @@ class Supervisor:
     def _options(self, request: protocol.Create, channel: Channel | None) -> CreateOptions:
         def warn(line: str) -> None:
             self._warnings.append(line)
-            self._broadcast(protocol.Warned(line))
+            self._daemons.broadcast(protocol.Warned(line))
 
         def explain(line: str) -> None:
             if channel is not None:
@@ -250,9 +230,7 @@ class Supervisor:
         self._sandbox.close()
         if self._log is not None:
             self._log.close()
-        if self._listener is not None:
-            self._loop.remove(self._listener.fileno())
-            self._listener.close()
+        self._daemons.stop_listening()
 
     # A running task
 
@@ -273,7 +251,7 @@ class Supervisor:
         return {"pid": self._executions.run(self._running_task(), request, fds)}, ()
 
     def _on_exec_ended(self, exec_id: str, code: int) -> None:
-        self._broadcast(protocol.ExecExited(exec_id, code))
+        self._daemons.broadcast(protocol.ExecExited(exec_id, code))
         self._check_done()
 
     def _process(self, exec_id: str) -> Supervised:
@@ -347,7 +325,7 @@ class Supervisor:
         self._error = self._error or self._log.error
         self._exit = ExitRecord(code, time.time_ns(), self._oom_killed, self._error)
         self._quietly(self._write_exit)
-        self._broadcast(_exited(self._exit))
+        self._daemons.broadcast(_exited(self._exit))
         for channel, seq in self._deletions:
             channel.send(protocol.Done(seq))
         self._deletions = []
@@ -359,7 +337,7 @@ class Supervisor:
 
     def _check_done(self) -> None:
         is_over = self._phase in (state.EXITED, GONE)
-        if is_over and not (self._channels or self._clients or self._executions):
+        if is_over and not (self._daemons or self._clients or self._executions):
             self._loop.stop()
         elif self._keeper is not None and not self._is_settling and self._phase == state.RUNNING:
             self._is_settling = True
@@ -386,7 +364,7 @@ class Supervisor:
             and self._main is not None
             and self._main.is_quiet
             and not (self._clients or self._executions or self._deletions)
-            and all(channel.is_quiet for channel in self._channels)
+            and self._daemons.is_quiet
             and self._sandbox.is_quiet
             and self._log is not None
             and self._log.is_idle
@@ -395,11 +373,9 @@ class Supervisor:
     def _handover(self) -> tuple[protocol.Handover, list[int]]:
         assert self._request is not None
         assert self._main is not None
-        assert self._listener is not None
         named = list(self._main.descriptors().items())
-        named.append(("listener", self._listener.fileno()))
         named += self._sandbox.descriptors()
-        named += [("channel", channel.fileno()) for channel in self._channels]
+        named += self._daemons.descriptors()
         named = [(name, fd) for name, fd in named if fd >= 0]
         message = protocol.Handover(
             protocol.plain(self._request),
@@ -425,8 +401,6 @@ class Supervisor:
         self._phase = state.RUNNING
         self._started_ns = message.started_ns
         self._warnings = list(message.warnings)
-        self._listener = socket.socket(fileno=one["listener"])
-        self._loop.add(self._listener.fileno(), READ, self._on_connection)
         self._sandbox.resume(request, named, message.forwards)
         self._open_log(request)
         self._main = self._supervise(request, _main_wiring(request), process, ends)
@@ -437,8 +411,7 @@ class Supervisor:
             self._sandbox.sockets,
             self._options(request, None),
         )
-        for fd in named.get("channel", ()):
-            self.adopt(socket.socket(fileno=fd))
+        self._daemons.resume(named)
         self._main.watch()
 
     @property
@@ -448,14 +421,6 @@ class Supervisor:
         return found | {self._main.pid} if self._main is not None else found
 
     # The task directory
-
-    def _on_connection(self, _events: int) -> None:
-        assert self._listener is not None
-        try:
-            connection, _address = self._listener.accept()
-        except OSError:
-            return
-        self.adopt(connection)
 
     def _write_state(self) -> None:
         assert self._main is not None
@@ -476,10 +441,6 @@ def _exited(record: ExitRecord) -> protocol.Exited:
     return protocol.Exited(**asdict(record))
 
 
-def _describe(error: OSError) -> str:
-    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-
-
 def _main_wiring(request: protocol.Create) -> Wiring:
     return Wiring(
         stdin=request.open_stdin,
@@ -490,17 +451,3 @@ def _main_wiring(request: protocol.Create) -> Wiring:
         rows=request.rows,
         columns=request.columns,
     )
-
-
-def _open_driver(request: protocol.Create) -> LogDriver:
-    try:
-        return log_select.writer(
-            request.log_driver,
-            Path(request.log_path),
-            request.log_options,
-            request.log_attributes,
-        )
-    except OSError as error:
-        raise FailedPrecondition(
-            f"failed to initialize logging driver: {_describe(error)}"
-        ) from error
