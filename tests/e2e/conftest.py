@@ -1,5 +1,7 @@
 """Fixtures of the end-to-end tests: real daemons."""
 
+import gc
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -37,3 +39,12 @@ def make_daemon() -> Iterator[Callable[..., Daemon]]:
     yield make
     for started in made:
         started.destroy()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def clients_are_forgotten() -> Iterator[None]:
+    """Collect what foreign clients left open, lest it be blamed on a later module's test."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
