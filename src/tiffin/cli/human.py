@@ -2,6 +2,8 @@
 
 import time
 
+from tiffin.spec.durations import in_words
+
 _DECIMAL = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -24,36 +26,9 @@ def _scaled(value: float, base: float, units: tuple[str, ...], digits: int) -> s
     return f"{value:.{digits}g}{units[step]}"
 
 
-def duration(seconds: float) -> str:
-    """Return a span in the words of `docker ps`, e.g. `About a minute`, `3 weeks`."""
-    whole = int(seconds)
-    minutes, hours = whole // 60, round(seconds / 3600)
-    if whole < 1:
-        return "Less than a second"
-    if whole == 1:
-        return "1 second"
-    if whole < 60:
-        return f"{whole} seconds"
-    if minutes == 1:
-        return "About a minute"
-    if minutes < 60:
-        return f"{minutes} minutes"
-    if hours == 1:
-        return "About an hour"
-    if hours < 48:
-        return f"{hours} hours"
-    if hours < 24 * 7 * 2:
-        return f"{hours // 24} days"
-    if hours < 24 * 30 * 2:
-        return f"{hours // 24 // 7} weeks"
-    if hours < 24 * 365 * 2:
-        return f"{hours // 24 // 30} months"
-    return f"{hours // 24 // 365} years"
-
-
 def ago(unix_s: float) -> str:
     """Return how long ago something was, e.g. `2 hours ago`; "N/A" for never."""
-    return f"{duration(time.time() - unix_s)} ago" if unix_s > 0 else "N/A"
+    return f"{in_words(time.time() - unix_s)} ago" if unix_s > 0 else "N/A"
 
 
 def parse_time(text: str) -> float:

@@ -23,7 +23,6 @@ from tiffin.engine.containers import inspection
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.status import UP, Status
-from tiffin.engine.containers.times import human_duration
 from tiffin.errors import InvalidArgument, NotFound
 
 KEYS = frozenset({
@@ -323,14 +322,14 @@ def human_status(container: Container, now: float) -> str:
     instance = container.instance
     status = instance.status
     if status in UP - {Status.RESTARTING}:
-        up = human_duration(now - instance.started_ns / 1e9)
+        up = in_words(now - instance.started_ns / 1e9)
         if status is Status.PAUSED:
             return f"Up {up} (Paused)"
         health = container.health.status if container.health else ""
         word = "health: starting" if health == "starting" else health
         return f"Up {up} ({word})" if word else f"Up {up}"
     if status is Status.RESTARTING:
-        ago = human_duration(now - instance.finished_ns / 1e9)
+        ago = in_words(now - instance.finished_ns / 1e9)
         return f"Restarting ({instance.exit_code}) {ago} ago"
     if status is Status.REMOVING:
         return "Removal In Progress"
@@ -338,7 +337,7 @@ def human_status(container: Container, now: float) -> str:
         return "Dead"
     if not instance.finished_ns:
         return "Created"
-    ago = human_duration(now - instance.finished_ns / 1e9)
+    ago = in_words(now - instance.finished_ns / 1e9)
     return f"Exited ({instance.exit_code}) {ago} ago"
 
 

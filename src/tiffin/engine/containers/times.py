@@ -43,31 +43,3 @@ def parse_time(text: str) -> int:
         raise InvalidArgument(f'invalid value: "{text}": {error}') from error
     nanoseconds = int((fraction_text or ".0")[1:].ljust(9, "0"))
     return int(moment.timestamp()) * 1_000_000_000 + nanoseconds
-
-
-def human_duration(seconds: float) -> str:
-    """Return `About an hour`, `3 minutes`, … as Docker's clients and list show it."""
-    whole = int(seconds)
-    if whole < 1:
-        return "Less than a second"
-    if whole == 1:
-        return "1 second"
-    if whole < 60:
-        return f"{whole} seconds"
-    minutes = whole // 60
-    if minutes == 1:
-        return "About a minute"
-    if minutes < 60:
-        return f"{minutes} minutes"
-    hours = int(seconds / 3600 + 0.5)
-    if hours == 1:
-        return "About an hour"
-    if hours < 48:
-        return f"{hours} hours"
-    if hours < 24 * 7 * 2:
-        return f"{hours // 24} days"
-    if hours < 24 * 30 * 2:
-        return f"{hours // 24 // 7} weeks"
-    if hours < 24 * 365 * 2:
-        return f"{hours // 24 // 30} months"
-    return f"{int(seconds / 3600 / 24 / 365)} years"

@@ -12,10 +12,11 @@ from tiffin.engine.containers.policy import next_delay, should_restart
 from tiffin.engine.containers.rootfs import stopped_view
 from tiffin.engine.containers.signals import parse_signal
 from tiffin.engine.containers.stats import network_figures
-from tiffin.engine.containers.times import human_duration, parse_time, rfc3339
+from tiffin.engine.containers.times import parse_time, rfc3339
 from tiffin.engine.containers.until import parse_duration, parse_until
 from tiffin.errors import InvalidArgument
 from tiffin.layers.changes import Change, ChangeKind
+from tiffin.spec.durations import in_words
 from tiffin.spec.mount import Mount
 
 
@@ -86,7 +87,7 @@ def test_never_is_gos_zero() -> None:
     ],
 )  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
-    assert human_duration(seconds) == text
+    assert in_words(seconds) == text
 
 
 def test_until() -> None:
