@@ -24,6 +24,7 @@ from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.status import UP, Status
 from tiffin.errors import InvalidArgument, NotFound
+from tiffin.spec.durations import in_words
 
 KEYS = frozenset({
     "ancestor", "before", "exited", "expose", "health", "id", "isolation", "is-task", "label",
