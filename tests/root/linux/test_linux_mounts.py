@@ -141,3 +141,20 @@ def test_the_kernel_says_what_it_did_not_understand(tmp_path: Path) -> None:
     assert caught.value.errno == errno.EINVAL
     with pytest.raises(OSError, match="nonesuch"):
         mounts.detached([Mount("nonesuch", "t")])
+
+
+def test_a_subpath_stays_inside_its_source(tmp_path: Path) -> None:
+    (tmp_path / "volume/a").mkdir(parents=True)
+    (tmp_path / "volume/a/file").touch()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "volume/out").symlink_to(tmp_path / "outside")
+    (tmp_path / "volume/in").symlink_to("/a")
+    for subpath, found in (("a", ["file"]), ("in", ["file"]), ("../volume/a", None), ("out", None)):
+        item = Mount("bind", str(tmp_path / "volume"), ("rbind", f"x-subpath={subpath}"))
+        if found is None:
+            with pytest.raises(FileNotFoundError):
+                mounts.detached([item])
+            continue
+        fd = mounts.detached([item])
+        assert entries(fd) == found
+        os.close(fd)
