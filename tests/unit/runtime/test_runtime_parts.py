@@ -1,6 +1,8 @@
 """The handshake, finding programs, the cache of filters, sysctl names."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +112,15 @@ def test_no_profile_no_filter(tmp_path: Path) -> None:
 def test_bad_profiles_are_invalid_arguments() -> None:
     with pytest.raises(InvalidArgument, match=r"linux.seccomp: unsupported action 'x'"):
         Programs().program({"defaultAction": "x"})
+
+
+def test_no_module_is_taken_from_an_image() -> None:
+    program = (
+        "from tiffin.runtime import child; child._load_no_more()\n"
+        "try: import wave\n"
+        "except ModuleNotFoundError: print('refused')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "refused\n"
