@@ -184,7 +184,7 @@ class ImageStore:
         self._garbage.add_roots(roots)
 
     def recover(self, known_keys: Collection[str] | None = None) -> Sequence[str]:
-        """Clean up after a crash and unpack again what it lost; return what had to be dropped.
+        """Clean up after a crash and unpack again what it lost; return what could not be saved.
 
         For a start, before anybody else uses content and snapshots. `known_keys`: which snapshots
         of others to keep (None: all); what lies on a layer that was lost finds it made again.
@@ -199,7 +199,9 @@ class ImageStore:
                 self.unpacker.image(image)
             except (NotFound, DataLoss, InvalidArgument) as error:
                 self.records.remove(record.id)
-                dropped.append(f"{record.id}: {error}")
+                dropped.append(f"{record.id}: dropped: {error}")
+            except OSError as error:  # a full disk, say: the next start tries again
+                dropped.append(f"{record.id}: not unpacked: {error}")
         self._garbage.sweep()
         return dropped
 

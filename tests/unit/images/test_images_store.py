@@ -1,5 +1,6 @@
 """Names, leases, garbage, and what survives a crash."""
 
+import errno
 import os
 import random
 import threading
@@ -332,4 +333,24 @@ def test_a_daemon_killed_at_any_step(tmp_path: Path, step: int, count: int, afte
         assert lab.blobs() | lab.snapshots() == set()
     assert lab.ingests() == []
     lab.put(TWO, "two")
+    lab.close()
+
+
+def test_recovery_goes_on_where_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = Lab(tmp_path / "lab")
+    image = lab.put(TWO, "two")
+    lab.snapshotter.remove(image.chain_id)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(lab.snapshotter, "prepare", full)
+        (told,) = lab.store.recover()
+    assert image.id in told
+    assert "No space left" in told
+    assert lab.store.recover() == []
+    assert lab.snapshots() == set(image.config.chain_ids())
     lab.close()

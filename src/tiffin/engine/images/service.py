@@ -82,7 +82,7 @@ class Images:
         Of the snapshots that are no images' layers, those in `known_keys` stay (None: all).
         """
         for lost in await self._context.run(self.store.recover, known_keys):
-            log.warning("image dropped: %s", lost)
+            log.warning("recovering image %s", lost)
 
     def close(self) -> None:
         """Let the worker threads go."""
