@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tiffin.spec.patterns import compile_pattern
 from tiffin.errors import InvalidArgument
+from tiffin.spec.patterns import compile_pattern
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,9 +94,7 @@ async def _build(
         registry.reserve(name, identifier)
         undo.callback(registry.release, name)
         undo.push_async_callback(asyncio.to_thread, _discard, context, identifier)
-        rootfs = await asyncio.to_thread(
-            _prepare, context, identifier, image, tuple(points)
-        )
+        rootfs = await asyncio.to_thread(_prepare, context, identifier, image, tuple(points))
         mounts = await mount_points.create_volumes(context, identifier, points, rootfs, undo)
         networking = request.networking_config
         spec = ContainerSpec(
