@@ -9,6 +9,7 @@ go on. Nothing else may run in it: between fork and exec, a single thread is wha
 import gc
 import importlib
 import os
+import select
 import signal
 import socket
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import cast
 from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.runtime.runtime import Runtime
 from tiffin.shim import keeper, protocol
+
+SPARE_KEPT_MS = 3000
+"""How long a shim waits for the next container before it is given up."""
 
 _ALL_DESCRIPTORS = 1 << 20
 
@@ -40,11 +44,26 @@ def main(fd: int, runtime: str, cache: str) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    spare = _fork_spare(daemon, maker)
+    _serve(daemon, maker)
+
+
+def _serve(daemon: socket.socket, maker: Runtime) -> None:
+    """Pass requests on until the daemon closes its end.
+
+    A spare shim is forked ahead of the next request, as containers rarely come alone; when nothing
+    comes for a while it goes, and with it the memory that an idle engine has no use for.
+    """
+    poll = select.poll()
+    poll.register(daemon, select.POLLIN)
+    spare: socket.socket | None = None
     while True:
+        if spare is not None and not poll.poll(SPARE_KEPT_MS):
+            spare.close()
+            spare = None
         packet = protocol.receive_packet(daemon)
         if not packet[0]:
             return
+        spare = spare or _fork_spare(daemon, maker)
         try:
             protocol.send_packet(spare, packet)
         except OSError:
