@@ -105,6 +105,8 @@ def test_pid_file(tmp_path: Path) -> None:
     assert not path.exists()
     daemon = [sys.executable, "-c", "input()", "tiffin.daemon"]
     with subprocess.Popen(daemon, stdin=subprocess.PIPE) as other:
+        while b"tiffin" not in Path(f"/proc/{other.pid}/cmdline").read_bytes():
+            pass  # execve closes descriptors before it shows the new command line
         path.write_text(str(other.pid))
         with pytest.raises(Conflict, match="is still running"), pid_file(path):
             pass
