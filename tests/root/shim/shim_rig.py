@@ -202,7 +202,11 @@ async def wait_for(condition: Callable[[], object], timeout_s: float = 10.0) -> 
 
 def is_kept(pid: int) -> bool:
     """Whether a task's shim has come down to its keeper, so that init is the keeper's child."""
-    return comm(parent_of(parent_of(pid))) != "tiffin-shim"
+    try:
+        return comm(parent_of(parent_of(pid))) != "tiffin-shim"
+    except (FileNotFoundError, ProcessLookupError):
+        # The maker ended between the look at the child and the look at itself.
+        return False
 
 
 def parent_of(pid: int) -> int:
@@ -217,6 +221,6 @@ def comm(pid: int) -> str:
 def is_running(pid: int) -> bool:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return text[text.rindex(")") + 2] not in "ZX"
