@@ -24,14 +24,6 @@ class CommandFailed(Exception):
         self.code = code
 
 
-class TemplateError(Exception):
-    """A `--format` asks for something that is not there."""
-
-
-class MalformedTemplate(TemplateError):
-    """A `--format` is not a template."""
-
-
 class Globals(NamedTuple):
     """What stood before the command's name."""
 

@@ -4,9 +4,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tiffin.cli.command import CommandFailed, MalformedTemplate, TemplateError
+from tiffin.cli.command import CommandFailed
 from tiffin.cli.table import print_objects
 from tiffin.client.api import ApiError
+from tiffin.wire.template_error import MalformedTemplate, TemplateError
 
 Lookup = Callable[[str], Any]
 

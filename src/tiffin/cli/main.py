@@ -14,13 +14,12 @@ from tiffin.cli.command import (
     CommandFailed,
     Context,
     Globals,
-    MalformedTemplate,
-    TemplateError,
 )
 from tiffin.cli.flags import BOOL, Flag, UsageError, Values, boolean, listing, parse, string
 from tiffin.client.api import ApiError
 from tiffin.client.endpoint import EndpointError
 from tiffin.client.http import ConnectFailed, ProtocolFault
+from tiffin.wire.template_error import MalformedTemplate, TemplateError
 
 GLOBAL_FLAGS: list[Flag] = [
     string("config", "Location of client config files"),

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
-from tiffin.cli.command import TemplateError
+from tiffin.wire.template_error import TemplateError
 
 GAP = 3
 MINIMUM_WIDTH = 10
@@ -92,7 +92,7 @@ def print_rows(
     if chosen == default and (names := _plain_columns(default)):
         _print_plain(rows, names, headers, out)
         return
-    from tiffin.cli.template import Template, to_json  # 8 ms that default tables do not pay
+    from tiffin.wire.template import Template, to_json  # 8 ms that default tables do not pay
 
     if chosen == "json":
         for row in rows:
@@ -156,8 +156,8 @@ def print_objects(objects: Sequence[Any], format_text: str, out: TextIO | None =
     if not format_text:
         out.write(json.dumps(objects, indent=4, ensure_ascii=False) + "\n")
         return
-    from tiffin.cli.gotypes import from_json
-    from tiffin.cli.template import Template, to_json
+    from tiffin.wire.gotypes import from_json
+    from tiffin.wire.template import Template, to_json
 
     if format_text == "json":
         out.write(to_json(objects) + "\n")

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiffin.cli.gotypes import GoMap
-from tiffin.cli.template import Template, TemplateError
+from tiffin.wire.gotypes import GoMap
+from tiffin.wire.template import Template, TemplateError
 
 DATA = {
     "Id": "abc",

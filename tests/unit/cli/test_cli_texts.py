@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tiffin.cli import human
 from tiffin.cli.flags import parse_duration, parse_size
-from tiffin.cli.gotypes import from_json
 from tiffin.cli.table import Lookup, Row, align, print_objects, print_rows
-from tiffin.cli.template import Template, TemplateError, to_json
 from tiffin.cli.timestamps import unix_time
 from tiffin.spec.durations import in_words
+from tiffin.wire.gotypes import from_json
+from tiffin.wire.template import Template, TemplateError, to_json
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import Any
 from tiffin.cli.command import Command, CommandFailed, Context
 from tiffin.cli.filters import parse_filters
 from tiffin.cli.flags import FILTER, Values, listing, string
-from tiffin.cli.gotypes import GoMap
-from tiffin.cli.template import Template, TemplateError, to_json
 from tiffin.cli.timestamps import unix_time
+from tiffin.wire.gotypes import GoMap
+from tiffin.wire.template import Template, TemplateError, to_json
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:

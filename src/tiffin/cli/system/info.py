@@ -7,9 +7,9 @@ from tiffin import __version__
 from tiffin.cli import human
 from tiffin.cli.command import Command, Context
 from tiffin.cli.flags import Values, string
-from tiffin.cli.template import Template, to_json
 from tiffin.client.api import ApiError
 from tiffin.client.http import ConnectFailed
+from tiffin.wire.template import Template, to_json
 
 Info = dict[str, Any]
 

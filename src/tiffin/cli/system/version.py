@@ -7,9 +7,9 @@ from typing import Any
 from tiffin import __version__
 from tiffin.cli.command import Command, Context
 from tiffin.cli.flags import Values, string
-from tiffin.cli.template import Template, TemplateError
 from tiffin.client.api import NEWEST, ApiError
 from tiffin.client.http import ConnectFailed
+from tiffin.wire.template import Template, TemplateError
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:

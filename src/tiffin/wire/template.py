@@ -1,4 +1,4 @@
-"""The part of Go's text/template that `--format` uses.
+"""The part of Go's text/template that `--format` and the tags of logs use.
 
 Fields and map keys (`.State.Status`, `index .Labels "a"`), pipelines, `if`/`else`/`with`/`range`/`end`,
 variables, comments, trim markers, and Docker's functions: json, join, split, lower, upper, title,
@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tiffin.cli.command import MalformedTemplate, TemplateError
-from tiffin.cli.gotypes import Absent, GoMap, optional
+from tiffin.wire.gotypes import Absent, GoMap, optional
+from tiffin.wire.template_error import MalformedTemplate, TemplateError
 
 __all__ = ["MalformedTemplate", "Template", "TemplateError", "show", "to_json"]
 
