@@ -7,7 +7,6 @@ or reports an error and ends. Nothing of the parent is used but values.
 import fcntl
 import gc
 import os
-import socket
 import stat
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from typing import NoReturn
 
 from tiffin.linux import syscalls
 from tiffin.linux.mount_api import AT_FDCWD
-from tiffin.runtime import init
+from tiffin.runtime import init, network_sockets
 from tiffin.runtime.config import ProcessConfig
 from tiffin.runtime.executable import NotExecutable, find, home_of, lowered
 from tiffin.runtime.handshake import Channel, Kind
@@ -27,12 +26,9 @@ from tiffin.runtime.plan import Plan
 from tiffin.runtime.process_operations import ResetSignals
 from tiffin.runtime.runtime import Stdio
 
-DNS_ADDRESS = "127.0.0.11"
 EXEC_FAILED = 255
 """Exit code of a program that was found but that the kernel refused to execute."""
 
-_NETLINK_ROUTE = 0
-_NETLINK_NETFILTER = 12
 _LONGEST_PASSWD = 1 << 20
 
 
@@ -170,18 +166,11 @@ class _Child:
         return master
 
     def _hand_out_network(self) -> None:
-        flags = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-        sockets = [
-            socket.socket(socket.AF_NETLINK, flags, family)
-            for family in (_NETLINK_ROUTE, _NETLINK_NETFILTER)
-        ]
-        if self._options.dns_sockets:
-            sockets += _dns_sockets()
-        netns = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self._channel.send(Kind.NETWORK, "", [netns, *(item.fileno() for item in sockets)])
-        for item in sockets:
-            item.close()
-        os.close(netns)
+        sockets = network_sockets.open_here(dns=self._options.dns_sockets)
+        opened = [fd for fd in network_sockets.descriptors(sockets) if fd >= 0]
+        self._channel.send(Kind.NETWORK, "", opened)
+        for fd in opened:
+            os.close(fd)
 
     def _environment(self) -> list[str]:
         env = list(self._process.env)
@@ -209,17 +198,6 @@ def _load_no_more() -> None:
 
 def _null() -> int:
     return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-
-
-def _dns_sockets() -> list[socket.socket]:
-    sockets = []
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        server = socket.socket(socket.AF_INET, kind | socket.SOCK_CLOEXEC)
-        server.bind((DNS_ADDRESS, 0))
-        if kind == socket.SOCK_STREAM:
-            server.listen(64)
-        sockets.append(server)
-    return sockets
 
 
 def _passwd() -> str:

@@ -123,6 +123,19 @@ class Config:
         return found is not None and not found.path
 
 
+def read(bundle: Path) -> JsonObject:
+    """Return the bundle's `config.json` as it stands; InvalidArgument."""
+    import json  # whoever makes a task has it loaded already
+
+    try:
+        document = json.loads((bundle / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(f"cannot read {bundle}/config.json: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidArgument(f"{bundle}/config.json must hold an object")
+    return document
+
+
 def parse(document: JsonObject, bundle: Path) -> Config:
     """Read a decoded `config.json`; InvalidArgument."""
     top = _Reader(document, "config.json")

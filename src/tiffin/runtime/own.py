@@ -5,7 +5,6 @@ the gate. A task holds: the child's pidfd, the channel until the program runs, t
 fails before `create` returns is undone: the child is killed and the cgroup removed.
 """
 
-import fcntl
 import json
 import os
 import signal
@@ -18,11 +17,13 @@ from tiffin.linux import mounts, pidfd, syscalls
 from tiffin.linux.cgroups.group import Group, write
 from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.linux.cgroups.layout import Layout, detect
-from tiffin.runtime import child, config
+from tiffin.runtime import child, companions, config
 from tiffin.runtime.child import ChildOptions
+from tiffin.runtime.companions import Companions
 from tiffin.runtime.config import Config, IdMapping, JsonObject
 from tiffin.runtime.exec import Container, clone_in, execute_in
 from tiffin.runtime.handshake import Channel, Kind, Message, close_all, pair
+from tiffin.runtime.network_sockets import descriptors
 from tiffin.runtime.plan import Prepared, clone_flags, default_device_rules, plan
 from tiffin.runtime.programs import Programs
 from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio
@@ -58,7 +59,7 @@ class OwnRuntime:
         With `network_sockets` and no terminal it returns as soon as the sockets are there: the
         child goes on mounting while the network is plugged in, and `start` waits for it.
         """
-        settings = config.parse(_document(bundle), bundle)
+        settings = config.parse(config.read(bundle), bundle)
         program = self._programs.program(settings.seccomp)
         group = open_group(settings.cgroups_path or f"tiffin/{container_id}", self.layout)
         with ExitStack() as undo:
@@ -76,7 +77,7 @@ class OwnRuntime:
         options: CreateOptions,
     ) -> "OwnTask":
         """See `Runtime.adopt`."""
-        settings = config.parse(_document(bundle), bundle)
+        settings = config.parse(config.read(bundle), bundle)
         program = self._programs.program(settings.seccomp)
         group = open_group(settings.cgroups_path or f"tiffin/{container_id}", self.layout)
         return OwnTask(container_id, settings, group, program, options, init, network)
@@ -126,7 +127,7 @@ class _Creation:
         if root_fd >= 0:
             os.close(root_fd)
         # Before the group can go, whoever stands in it must.
-        self.undo.callback(_end, descriptor)
+        self.undo.callback(companions.end, descriptor)
         self._explain(
             "make the container's first process in namespaces of its own",
             f"clone3({_flags_text(clone_flags(self.config))}) = {pid}",
@@ -222,7 +223,7 @@ class OwnTask:
         self._is_ready = False
         self._network = network
         self._init = init or Process(-1, -1)
-        self._others: list[int] = []
+        self._companions = Companions()
 
     @property
     def init(self) -> Process:
@@ -246,7 +247,7 @@ class OwnTask:
 
     def abandon(self) -> None:
         """Close what the child has sent so far and nobody has got yet."""
-        network = _descriptors(self._network) if self._network is not None else ()
+        network = descriptors(self._network) if self._network is not None else ()
         close_all([fd for fd in (*network, self._init.console) if fd >= 0])
 
     def advance(self, kind: Kind) -> None:
@@ -292,8 +293,7 @@ class OwnTask:
         container = Container(self._init.pidfd, self._group, self._config, self._program)
         warn = self._options.warn or _ignore
         made = execute_in(container, config.parse_process(process), stdio, warn)
-        self._others = [fd for fd in self._others if not _is_collected(fd)]
-        self._others.append(fcntl.fcntl(made.pidfd, fcntl.F_DUPFD_CLOEXEC, 3))
+        self._companions.add(made.pidfd)
         return made
 
     def kill(self, signal: int, *, every: bool = False) -> None:
@@ -340,11 +340,9 @@ class OwnTask:
         if descriptor >= 0:
             pidfd.kill(descriptor)
         self._group.kill()
-        others, self._others = self._others, []
-        for other in others:
-            _end(other)
+        self._companions.end()
         if descriptor >= 0:
-            _end(descriptor)
+            companions.end(descriptor)
             self._init = Process(self._init.pid, -1, self._init.console)
         self._group.remove()
 
@@ -369,28 +367,12 @@ def _shown(files: tuple[str, ...], layout: Layout) -> tuple[tuple[str, str], ...
     )
 
 
-def _document(bundle: Path) -> JsonObject:
-    try:
-        document = json.loads((bundle / "config.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise InvalidArgument(f"cannot read {bundle}/config.json: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidArgument(f"{bundle}/config.json must hold an object")
-    return document
-
-
 def _with_default_devices(resources: JsonObject) -> JsonObject:
     if not resources.get("devices"):
         return resources
     rules = resources["devices"]
     missing = [rule for rule in default_device_rules() if rule not in rules]
     return {**resources, "devices": [*rules, *missing]}
-
-
-def _descriptors(network: NetworkSockets) -> tuple[int, ...]:
-    return (
-        network.netns, network.rtnetlink, network.nfnetlink, network.dns_udp, network.dns_tcp
-    )  # fmt: skip
 
 
 def _map_text(mappings: tuple[IdMapping, ...]) -> str:
@@ -400,24 +382,6 @@ def _map_text(mappings: tuple[IdMapping, ...]) -> str:
 def _flags_text(flags: int) -> str:
     names = [name for name in dir(syscalls) if name.startswith("CLONE_NEW")]
     return " | ".join(name for name in names if getattr(syscalls, name) & flags) or "0"
-
-
-def _end(descriptor: int) -> None:
-    """Kill and collect the child, and let go of it."""
-    pidfd.kill(descriptor)
-    with suppress(ChildProcessError):  # the caller has collected it
-        pidfd.wait(descriptor)
-    os.close(descriptor)
-
-
-def _is_collected(descriptor: int) -> bool:
-    """Tell whether the child has been waited for; then also closes the descriptor."""
-    try:
-        os.waitid(os.P_PIDFD, descriptor, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        os.close(descriptor)
-        return True
-    return False
 
 
 def _plain(error: OSError | ValueError) -> str:
