@@ -133,6 +133,14 @@ def fsconfig(
         raise _explained(error, fd) from None
 
 
+def fsconfig_fd(fd: int, key: str, value: int) -> None:
+    """Configure with a descriptor; what the filesystem complains of is added to the error."""
+    try:
+        invoke(key, "fsconfig", fd, FSCONFIG_SET_FD, encode(key), None, value)
+    except OSError as error:
+        raise _explained(error, fd) from None
+
+
 def fsmount(fd: int, flags: int = FSMOUNT_CLOEXEC, attributes: int = 0) -> int:
     """Return a descriptor of a detached mount of the configured filesystem."""
     try:

@@ -74,6 +74,10 @@ class MountOptions:
     tree_clear: int = 0
     propagation: tuple[tuple[int, bool], ...] = ()
     parameters: tuple[tuple[str, str | None], ...] = ()
+    idmap: bool = False
+    """The mount (of an overlay: its layers) shows other owners than are stored."""
+    idmap_tree: bool = False
+    """So does all that is mounted below."""
 
 
 def propagation(word: str) -> tuple[int, bool]:
@@ -85,7 +89,7 @@ def propagation(word: str) -> tuple[int, bool]:
 
 def parse(words: tuple[str, ...]) -> MountOptions:
     """Parse option words; the last of contradicting ones wins, as with mount(8)."""
-    bind = recursive = False
+    bind = recursive = idmap = idmap_tree = False
     own, tree = (0, 0), (0, 0)
     modes: list[tuple[int, bool]] = []
     parameters: list[tuple[str, str | None]] = []
@@ -98,10 +102,14 @@ def parse(words: tuple[str, ...]) -> MountOptions:
             modes.append(propagation(word))
         elif word in _RECURSIVE:
             tree = _combine(tree, _RECURSIVE[word])
+        elif word in ("idmap", "ridmap"):
+            idmap, idmap_tree = True, idmap_tree or word == "ridmap"
         elif word not in _IGNORED:
             key, separator, value = word.partition("=")
             parameters.append((key, value if separator else None))
-    return MountOptions(bind, recursive, *own, *tree, tuple(modes), tuple(parameters))
+    return MountOptions(
+        bind, recursive, *own, *tree, tuple(modes), tuple(parameters), idmap, idmap_tree
+    )
 
 
 def is_parameter(word: str) -> bool:

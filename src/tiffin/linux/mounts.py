@@ -5,6 +5,7 @@ its descriptor is closed), gets its attributes, and is attached last. So there i
 a mount is visible with the wrong flags, and no path is looked up twice.
 """
 
+import errno
 import os
 import re
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from tiffin.linux.mount_api import (
     FSCONFIG_SET_STRING,
     MNT_DETACH,
     MOUNT_ATTR__ATIME,
+    MOUNT_ATTR_IDMAP,
     MOVE_MOUNT_F_EMPTY_PATH,
     MOVE_MOUNT_T_EMPTY_PATH,
     MS_PRIVATE,
@@ -70,16 +72,17 @@ def perform(mounts: Sequence[Mount], target: str) -> None:
         undo.pop_all()
 
 
-def detached(mounts: Sequence[Mount]) -> int:
+def detached(mounts: Sequence[Mount], owners: int = -1) -> int:
     """Return an O_PATH descriptor of the mounted list, which is attached nowhere.
 
     Everything is private and vanishes when the descriptor (and what was opened through it) is
-    closed. More than one mount needs a kernel that mounts onto detached trees (6.15).
+    closed. More than one mount needs a kernel that mounts onto detached trees (6.15). `owners` is
+    as in `create`.
     """
     with ExitStack() as undo:
         root = -1
         for item in mounts:
-            fd = create(item)
+            fd = create(item, owners)
             undo.callback(os.close, fd)
             mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, propagation=MS_PRIVATE)
             if root < 0:
@@ -91,19 +94,44 @@ def detached(mounts: Sequence[Mount]) -> int:
         return os.dup(root)
 
 
-def create(item: Mount) -> int:
-    """Return a descriptor of one mount that is attached nowhere, with its attributes set."""
+def create(item: Mount, owners: int = -1) -> int:
+    """Return a descriptor of one mount that is attached nowhere, with its attributes set.
+
+    With `idmap` or `ridmap` among its options, `owners` is a descriptor of the user namespace whose
+    maps turn the owners that are stored into those that are shown (`linux/idmapped.py`).
+    """
     options = mount_options.parse(item.options)
-    if options.bind or item.fstype == "bind":
+    is_bind = options.bind or item.fstype == "bind"
+    if options.idmap and owners < 0:
+        raise OSError(errno.EINVAL, "idmap without a mapping of ids", item.source)
+    if is_bind:
         fd = _bind(item.source, dict(options.parameters).get(SUBPATH), recursive=options.recursive)
+    elif options.idmap and item.fstype == "overlay":
+        from tiffin.linux import idmapped  # for user namespaces only
+
+        fd = idmapped.overlay(item, options, owners)
     else:
         fd = _filesystem(item, options)
     try:
+        if options.idmap and (is_bind or item.fstype != "overlay"):
+            map_owners(fd, item.source, owners, recursive=options.idmap_tree)
         set_attributes(fd, options)
     except OSError:
         os.close(fd)
         raise
     return fd
+
+
+def map_owners(fd: int, name: str, owners: int, *, recursive: bool = False) -> None:
+    """Have the detached mount `fd` show the owners that the user namespace `owners` maps to."""
+    flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
+    try:
+        mount_setattr(fd, "", flags, set_=MOUNT_ATTR_IDMAP, userns_fd=owners)
+    except OSError as error:
+        text = error.strerror
+        if error.errno == errno.EINVAL:
+            text = "its file system does not support idmapped mounts"
+        raise OSError(error.errno, text, name) from None
 
 
 def set_attributes(fd: int, options: MountOptions) -> None:
@@ -205,8 +233,13 @@ def can_append_layers() -> bool:
 
     Before, they must all fit into one parameter of 255 bytes, or into the page of mount(2).
     """
+    return kernel_release() >= (6, 8)
+
+
+def kernel_release() -> tuple[int, int]:
+    """Return the running kernel's version, (0, 0) if it does not say."""
     release = re.match(r"(\d+)\.(\d+)", os.uname().release)
-    return release is not None and (int(release[1]), int(release[2])) >= (6, 8)
+    return (int(release[1]), int(release[2])) if release is not None else (0, 0)
 
 
 def _classic_overlay(options: MountOptions) -> int:
