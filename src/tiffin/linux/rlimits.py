@@ -49,6 +49,20 @@ def apply(limit: Rlimit) -> str:
     return ""
 
 
+def granted(limit: Rlimit) -> Rlimit:
+    """Return the limit as `apply` would set it in a child of this process; ValueError."""
+    if limit.name not in NUMBERS:
+        raise ValueError(f"invalid rlimit type {limit.name!r}")
+    _, ceiling = resource.getrlimit(NUMBERS[limit.name])
+    if capabilities.held() & capabilities.mask(["CAP_SYS_RESOURCE"]):
+        return limit
+    soft, hard = (
+        ceiling if _above(_internal(value), ceiling) else value
+        for value in (limit.soft, limit.hard)
+    )
+    return Rlimit(limit.name, soft, hard)
+
+
 def foretell(limit: Rlimit) -> str:
     """Return the warning that `apply` would give in a child of this process, "" for none."""
     _, ceiling = resource.getrlimit(NUMBERS[limit.name])

@@ -48,8 +48,12 @@ class ConsoleSocket:
 
 def send(path: str, master: int, name: str) -> None:
     """Hand the master of the terminal `name` over to whoever listens; OSError."""
+    directory = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.connect(path)
+        try:
+            connection.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+        finally:
+            os.close(directory)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [master]))]
         connection.sendmsg([os.fsencode(name)], rights)
 

@@ -63,6 +63,15 @@ class ClientOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeOptions:
+    """The binary of another OCI runtime."""
+
+    name: str
+    path: str
+    arguments: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Create:
     """Make the task. One descriptor per client."""
 
@@ -84,6 +93,8 @@ class Create:
     dns_upstreams: list[str]
     explain: bool
     clients: list[ClientOptions]
+    runtime: RuntimeOptions | None = None
+    """None for our own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +289,7 @@ _NESTED: dict[str, type[Any]] = {
     "client": ClientOptions,
     "clients": ClientOptions,
     "forwards": ForwardOptions,
+    "runtime": RuntimeOptions,
 }
 
 Packet = tuple[bytes, Sequence[int]]

@@ -181,9 +181,18 @@ class Supervisor:
 
     def _make_task(self, channel: Channel, request: protocol.Create, stdio: Stdio) -> Process:
         options = self._options(request, channel if request.explain else None)
-        self._task = self._runtime.create(request.id, Path(request.bundle), stdio, options)
+        runtime = self._runtime_of(request)
+        self._task = runtime.create(request.id, Path(request.bundle), stdio, options)
         self._sandbox.take(self._task.network)
         return self._task.init
+
+    def _runtime_of(self, request: protocol.Create) -> Runtime:
+        choice = request.runtime
+        if choice is None:
+            return self._runtime
+        from tiffin.runtime.oci_binary import Binary, BinaryRuntime  # few containers need it
+
+        return BinaryRuntime(Binary(choice.name, choice.path, tuple(choice.arguments)))
 
     def _options(self, request: protocol.Create, channel: Channel | None) -> CreateOptions:
         def warn(line: str) -> None:
@@ -263,8 +272,9 @@ class Supervisor:
         return self._main
 
     def _kill(self, request: protocol.Kill, _fds: list[int]) -> Reply:
-        if request.every:
-            self._running_task().kill(request.signal, every=True)
+        is_foreign = self._request is not None and self._request.runtime is not None
+        if request.every or (is_foreign and not request.exec):
+            self._running_task().kill(request.signal, every=request.every)
         else:
             self._process(request.exec).signal(request.signal)
         return {}, ()
@@ -404,7 +414,7 @@ class Supervisor:
         self._sandbox.resume(request, named, message.forwards)
         self._open_log(request)
         self._main = self._supervise(request, _main_wiring(request), process, ends)
-        self._adopt_task = lambda: self._runtime.adopt(
+        self._adopt_task = lambda: self._runtime_of(request).adopt(
             request.id,
             Path(request.bundle),
             process,

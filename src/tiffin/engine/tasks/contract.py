@@ -65,6 +65,15 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
+class OciBinary:
+    """Another OCI runtime: its name, its program, and the arguments that go before all others."""
+
+    name: str
+    path: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class TaskRequest:
     """Everything that makes a task. The bundle's `config.json` has been written by the caller."""
 
@@ -81,6 +90,8 @@ class TaskRequest:
     """Ask for the sandbox sockets (the bundle makes a new network namespace)."""
     dns: DnsSettings | None = None
     attachments: Sequence[Attachment] = ()
+    runtime: OciBinary | None = None
+    """None for our own runtime."""
     explain: Callable[[str], None] | None = None
 
 

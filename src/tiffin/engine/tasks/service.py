@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tiffin.engine.roots import Roots
-from tiffin.engine.tasks.contract import Exit, TaskRequest
+from tiffin.engine.tasks.contract import Exit, OciBinary, TaskRequest
 from tiffin.engine.tasks.handle import EXIT_LOST, Handle
 from tiffin.engine.tasks.spawner import Spawner
 from tiffin.errors import Unavailable
@@ -219,4 +219,11 @@ def _create_message(
         dns_upstreams=[] if request.dns is None else list(request.dns.upstreams),
         explain=request.explain is not None,
         clients=clients,
+        runtime=_runtime(request.runtime),
     )
+
+
+def _runtime(binary: OciBinary | None) -> protocol.RuntimeOptions | None:
+    if binary is None:
+        return None
+    return protocol.RuntimeOptions(binary.name, binary.path, list(binary.arguments))
