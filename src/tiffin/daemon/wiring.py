@@ -104,6 +104,7 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         stack.callback(images.close)
         networks = Networks(roots, database, events, network_options(config))
         stack.push_async_callback(networks.close)
+        host = read_host()
         containers = Containers(
             ContainerContext(
                 roots=roots,
@@ -116,6 +117,7 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
                 snapshotter=snapshotter,
                 events=events,
                 settings=container_settings(config),
+                support=host.support,
             )
         )
         stack.push_async_callback(containers.close)
@@ -138,7 +140,7 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
 
         system = System(
             describe(config),
-            read_host(),
+            host,
             events,
             nouns(containers, images, volumes, builds),
         )

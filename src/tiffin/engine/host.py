@@ -3,11 +3,11 @@
 import os
 import platform
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiffin.linux.cgroups.layout import Layout, detect
+from tiffin.linux.cgroups.layout import detect
+from tiffin.linux.cgroups.support import Support, read_support
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +23,14 @@ class Host:
     system_version: str
     cpus: int
     memory_bytes: int
-    cgroup_version: int
-    controllers: frozenset[str]
-    limits: Mapping[str, bool]
-    """Which single limits the kernel offers: `swap`, `cfs`, `oom_kill_disable`, `cgroupns`."""
+    support: Support
+    """What the kernel can limit."""
+    has_cgroupns: bool = True
 
 
 def read_host() -> Host:
     """Ask the kernel and `/etc/os-release`."""
     release = _os_release()
-    layout = detect()
     return Host(
         name=platform.node(),
         kernel=platform.release(),
@@ -41,9 +39,8 @@ def read_host() -> Host:
         system_version=release.get("VERSION_ID", ""),
         cpus=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        cgroup_version=layout.version,
-        controllers=frozenset(layout.controllers if layout.version == 2 else layout.v1),
-        limits=_limits(layout),
+        support=read_support(detect()),
+        has_cgroupns=Path("/proc/self/ns/cgroup").exists(),
     )
 
 
@@ -65,24 +62,6 @@ def filesystem_of(path: Path) -> str:
             kind = after.split()[0]
             return "extfs" if kind in ("ext2", "ext3", "ext4") else kind
     return "unknown"
-
-
-def _limits(layout: Layout) -> dict[str, bool]:
-    cgroupns = Path("/proc/self/ns/cgroup").exists()
-    if layout.version == 2:
-        offered = set(layout.controllers)
-        return {"swap": "memory" in offered, "cfs": "cpu" in offered,
-                "oom_kill_disable": False, "cgroupns": cgroupns}  # fmt: skip
-    cpu, memory = (
-        Path(layout.v1.get("cpu", "/nonexistent")),
-        layout.v1.get("memory", "/nonexistent"),
-    )
-    return {
-        "swap": Path(memory, "memory.memsw.limit_in_bytes").exists(),
-        "cfs": (cpu / "cpu.cfs_quota_us").exists(),
-        "oom_kill_disable": Path(memory, "memory.oom_control").exists(),
-        "cgroupns": cgroupns,
-    }
 
 
 def _os_release() -> dict[str, str]:

@@ -29,6 +29,7 @@ from tiffin.engine.events import Events, Subscription
 from tiffin.engine.host import Host, ipv4_forwarding
 from tiffin.engine.roots import Roots
 from tiffin.errors import InvalidArgument
+from tiffin.linux.cgroups.support import Support
 
 DISK_USAGE_TYPES = ("container", "image", "volume", "build-cache")
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
@@ -117,7 +118,7 @@ class System:
     async def info(self) -> SystemInfo:
         """Describe the daemon, its host and what it holds."""
         host, settings, counts = self._host, self.settings, self._nouns.containers()
-        warnings = [*_missing(host), *settings.warnings]
+        warnings = [*_missing(host.support), *settings.warnings]
         if not ipv4_forwarding():
             warnings.append("WARNING: IPv4 forwarding is disabled")
         return SystemInfo(
@@ -135,21 +136,21 @@ class System:
                 network=list(settings.network_drivers),
                 log=list(settings.log_drivers),
             ),
-            memory_limit="memory" in host.controllers,
-            swap_limit=host.limits["swap"],
-            cpu_cfs_period=host.limits["cfs"],
-            cpu_cfs_quota=host.limits["cfs"],
-            cpu_shares="cpu" in host.controllers,
-            cpu_set="cpuset" in host.controllers,
-            pids_limit="pids" in host.controllers,
+            memory_limit=host.support.memory,
+            swap_limit=host.support.swap,
+            cpu_cfs_period=host.support.cpu_quota,
+            cpu_cfs_quota=host.support.cpu_quota,
+            cpu_shares=host.support.cpu_shares,
+            cpu_set=host.support.cpuset,
+            pids_limit=host.support.pids,
             ipv4_forwarding=ipv4_forwarding(),
             debug=settings.debug,
             fds=len(os.listdir("/proc/self/fd")) - 1,
-            oom_kill_disable=host.limits["oom_kill_disable"],
+            oom_kill_disable=host.support.oom_kill_disable,
             goroutines=len(asyncio.all_tasks()),
             system_time=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
             logging_driver=settings.log_driver,
-            cgroup_version=str(host.cgroup_version),
+            cgroup_version=str(host.support.version),
             event_listeners=self._events.listeners,
             kernel_version=host.kernel,
             operating_system=host.system,
@@ -213,16 +214,32 @@ def _seconds(time_ns: int) -> str:
     return f"{seconds}.{rest:09d}"
 
 
-def _missing(host: Host) -> list[str]:
-    lacks = [
-        ("memory" not in host.controllers, "memory limit"),
-        (not host.limits["swap"], "swap limit"),
-        (not host.limits["cfs"], "cpu cfs quota"),
-        ("cpu" not in host.controllers, "cpu shares"),
-        ("cpuset" not in host.controllers, "cpuset"),
-        ("pids" not in host.controllers, "pids limit"),
+def _missing(support: Support) -> list[str]:
+    """Return a warning for each limit that the kernel lacks, where a user could mend that."""
+    unified = support.version == 2
+    throttles = (
+        (support.read_bps, "read_bps", "rbps"),
+        (support.write_bps, "write_bps", "wbps"),
+        (support.read_iops, "read_iops", "riops"),
+        (support.write_iops, "write_iops", "wiops"),
+    )
+    offers = [
+        (support.memory, "memory limit"),
+        (support.swap, "swap limit"),
+        (support.oom_kill_disable or unified, "oom kill disable"),
+        (support.cpu_quota, "cpu cfs quota"),
+        (support.cpu_quota, "cpu cfs period"),
+        (support.cpu_shares, "cpu shares"),
+        (support.cpuset, "cpuset"),
+        # Since Linux 5.0 there is none in v1.
+        (support.io_weight or not unified, "io.weight"),
+        (support.io_weight_device or not unified, "io.weight (per device)"),
+        *(
+            (has, f"io.max ({v2})" if unified else f"blkio throttle.{v1}_device")
+            for has, v1, v2 in throttles
+        ),
     ]
-    return [f"WARNING: No {name} support" for absent, name in lacks if absent]
+    return [f"WARNING: No {name} support" for has, name in offers if not has]
 
 
 def _registries(settings: SystemSettings) -> RegistryServiceConfig:
@@ -244,7 +261,7 @@ def _security(host: Host, settings: SystemSettings) -> list[str]:
     options = [f"name=seccomp,profile={profile}"]
     if settings.no_new_privileges:
         options.append("name=no-new-privileges")
-    if host.limits["cgroupns"]:
+    if host.has_cgroupns:
         options.append("name=cgroupns")
     return options
 

@@ -16,6 +16,7 @@ from tiffin.engine.host import Host, read_host
 from tiffin.engine.roots import Roots
 from tiffin.engine.system import Counts, Nouns, System, SystemSettings
 from tiffin.errors import InvalidArgument
+from tiffin.linux.cgroups.support import Support
 from tiffin.server.routes import events as event_routes
 from tiffin.server.routes import system as system_routes
 from tiffin.server.routes.events import moment_ns
@@ -28,9 +29,7 @@ HOST = Host(
     system_version="12",
     cpus=2,
     memory_bytes=1 << 30,
-    cgroup_version=1,
-    controllers=frozenset({"memory", "cpu", "pids"}),
-    limits={"swap": True, "cfs": True, "oom_kill_disable": True, "cgroupns": True},
+    support=Support(version=1, cpuset=False, io_weight=False),
 )
 
 

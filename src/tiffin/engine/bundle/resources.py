@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiffin.api.types.resources import Resources, ThrottleDevice, Ulimit, WeightDevice
-from tiffin.errors import FailedPrecondition, InvalidArgument
+from tiffin.errors import InvalidArgument
 
 JsonObject = dict[str, Any]
 
@@ -101,7 +101,7 @@ def _numbers(path: str) -> JsonObject:
     try:
         device = os.stat(path).st_rdev
     except OSError as error:
-        raise FailedPrecondition(f"stat {path}: {os.strerror(error.errno or 0).lower()}") from error
+        raise InvalidArgument(f"stat {path}: {os.strerror(error.errno or 0).lower()}") from error
     return {"major": os.major(device), "minor": os.minor(device)}
 
 

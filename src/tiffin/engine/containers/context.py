@@ -15,6 +15,7 @@ from tiffin.engine.networks.contract import Allocation, ContainerNetworks
 from tiffin.engine.roots import Roots
 from tiffin.engine.tasks.contract import TaskService
 from tiffin.images.image import Image
+from tiffin.linux.cgroups.support import EVERYTHING, Support
 from tiffin.linux.mounts import detached
 from tiffin.networks.driver import Sandbox
 from tiffin.snapshots.snapshotter import Snapshotter
@@ -153,6 +154,8 @@ class Context:
     snapshotter: Snapshotter
     events: Events
     settings: Settings
+    support: Support = EVERYTHING
+    """What the kernel can limit."""
     executions: Executions = field(default_factory=Executions)
     open_mounts: Callable[[Sequence[Mount]], int] = detached
     """Mounts a list where nobody sees it, and returns a descriptor of it."""

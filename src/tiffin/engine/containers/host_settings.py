@@ -7,7 +7,7 @@ from tiffin.api.types.containers import Config
 from tiffin.api.types.host_config import HostConfig, LogConfig
 from tiffin.api.types.resources import RestartPolicy, Ulimit
 from tiffin.engine.bundle import capabilities
-from tiffin.engine.bundle.limits import check_resources
+from tiffin.engine.bundle.limits import LARGEST, check_resources
 from tiffin.engine.bundle.namespaces import check_cgroup_parent, check_modes, shared_with
 from tiffin.engine.bundle.seccomp import seccomp
 from tiffin.engine.bundle.security import masked_paths, parse_security_options, readonly_paths
@@ -17,6 +17,7 @@ from tiffin.engine.containers.registry import Registry
 from tiffin.engine.containers.signals import parse_signal
 from tiffin.engine.networks.wishes import canonical_mac
 from tiffin.errors import InvalidArgument, NotFound
+from tiffin.linux.cgroups.support import EVERYTHING, Support
 from tiffin.logs import options as log_options
 
 RUNTIMES = frozenset({"tiffin", "runc", "io.containerd.runc.v2"})
@@ -27,9 +28,12 @@ _HOST_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?")
 _PORT = re.compile(r"(\d{1,5})(-\d{1,5})?(/[a-zA-Z]+)?")
 
 
-def check_settings(config: Config, host: HostConfig) -> list[str]:
-    """Return warnings; InvalidArgument names what cannot be meant."""
-    warnings = check_resources(host)
+def check_settings(config: Config, host: HostConfig, support: Support = EVERYTHING) -> list[str]:
+    """Return warnings; InvalidArgument names what cannot be meant.
+
+    Limits that the kernel lacks are taken out of `host`.
+    """
+    warnings = check_resources(host, support)
     capabilities.normalise(host.cap_add or (), "CapAdd")
     capabilities.normalise(host.cap_drop or (), "CapDrop")
     security = parse_security_options(host.security_opt or ())
@@ -49,16 +53,19 @@ def check_settings(config: Config, host: HostConfig) -> list[str]:
 
 def check_restart_policy(policy: RestartPolicy, *, auto_remove: bool = False) -> None:
     """Raise InvalidArgument for an unknown or contradictory policy."""
+    count = policy.maximum_retry_count
     if policy.name not in _POLICIES:
         raise InvalidArgument(
             f"invalid restart policy: unknown policy '{policy.name}'; use one of 'no', 'always',"
             " 'on-failure', or 'unless-stopped'"
         )
-    if policy.maximum_retry_count < 0:
+    if policy.name == "on-failure" and count < 0:
         raise InvalidArgument("invalid restart policy: maximum retry count cannot be negative")
-    if policy.maximum_retry_count and policy.name != "on-failure":
+    # Old clients send a count with the empty name, which is the default.
+    if policy.name not in ("on-failure", "") and count:
         raise InvalidArgument(
             "invalid restart policy: maximum retry count can only be used with 'on-failure'"
+            + (" and cannot be negative" if count < 0 else "")
         )
     if auto_remove and policy.name not in ("", "no"):
         raise InvalidArgument("can't create 'AutoRemove' container with restart policy")
@@ -162,13 +169,15 @@ def _check_paths_and_annotations(host: HostConfig) -> None:
             raise InvalidArgument(f"annotation {key} is reserved")
 
 
-def complete(host: HostConfig, settings: Settings, registry: Registry) -> None:
+def complete(
+    host: HostConfig, settings: Settings, registry: Registry, support: Support = EVERYTHING
+) -> None:
     """Fill in defaults in place; modes that name a container get its full id."""
     if host.memory > 0 and not host.memory_swap:
-        host.memory_swap = host.memory * 2
+        host.memory_swap = min(host.memory * 2, LARGEST)
     host.shm_size = host.shm_size or settings.shm_size
-    if host.memory_swappiness == -1:  # how clients spell "not given"
-        host.memory_swappiness = None
+    if host.oom_kill_disable is None and support.oom_kill_disable:
+        host.oom_kill_disable = False
     host.ipc_mode = host.ipc_mode or settings.ipc_mode
     host.cgroupns_mode = host.cgroupns_mode or settings.cgroupns_mode
     host.cgroup_parent = host.cgroup_parent or settings.cgroup_parent
