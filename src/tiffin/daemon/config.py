@@ -18,16 +18,20 @@ from tiffin.daemon.options import (
     MAP,
     OBJECT,
     POOLS,
+    RUNTIMES,
     STRING,
     ULIMITS,
 )
+from tiffin.engine import runtimes
 from tiffin.engine.roots import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, Roots
+from tiffin.engine.tasks.contract import OciBinary
 from tiffin.errors import InvalidArgument
 
 DEFAULT_FILE = Path("/etc/tiffin/daemon.json")
 DEFAULT_TLS_DIRECTORY = Path("/etc/tiffin")
 RELOADABLE = frozenset(
     {"debug", "labels", "log-level", "registry-mirrors", "insecure-registries"}
+    | {"runtimes", "default-runtime"}
     | {"max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"}
 )
 """Keys that SIGHUP applies to a running daemon."""
@@ -35,6 +39,7 @@ RELOADABLE = frozenset(
 _LEVELS = ("debug", "info", "warn", "error", "fatal", "panic")
 _SHAPES: dict[str, type | tuple[type, ...]] = {
     BOOL: bool, INTEGER: int, LIST: list, POOLS: list, MAP: dict, ULIMITS: dict, OBJECT: dict,
+    RUNTIMES: dict,
     STRING: (str, int),
 }  # fmt: skip
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
@@ -92,8 +97,10 @@ class ContainerDefaults:
     log_options: Mapping[str, str] = field(default_factory=dict)
     ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """(soft, hard) by name."""
-    runtime: str = "tiffin"
+    runtime: str = runtimes.OWN
+    runtimes: Mapping[str, OciBinary] = field(default_factory=dict)
     init: bool = False
+    init_path: str = ""
     shm_bytes: int = 64 << 20
     ipc_mode: str = "private"
     cgroupns_mode: str = ""
@@ -370,6 +377,7 @@ def _containers(values: Mapping[str, Any]) -> ContainerDefaults:
     cgroupns = values.get("default-cgroupns-mode", "")
     if cgroupns not in ("", "private", "host"):
         raise InvalidArgument(f"default cgroup namespace mode ({cgroupns}) is invalid")
+    default_runtime = values.get("default-runtime", "") or runtimes.OWN
     return ContainerDefaults(
         dns=tuple(values.get("dns", [])),
         dns_options=tuple(values.get("dns-opts", [])),
@@ -377,8 +385,10 @@ def _containers(values: Mapping[str, Any]) -> ContainerDefaults:
         log_driver=values.get("log-driver", "json-file"),
         log_options={str(k): str(v) for k, v in values.get("log-opts", {}).items()},
         ulimits=_ulimits(values.get("default-ulimits", {})),
-        runtime=values.get("default-runtime", "") or "tiffin",
+        runtime=default_runtime,
+        runtimes=runtimes.parse_runtimes(values.get("runtimes", {}), default_runtime),
         init=values.get("init", False),
+        init_path=values.get("init-path", ""),
         shm_bytes=_size(values.get("default-shm-size", 64 << 20)),
         ipc_mode=ipc,
         cgroupns_mode=cgroupns,

@@ -15,6 +15,7 @@ from tiffin.daemon.options import (
     OPTIONS,
     POOLS,
     REPEATED,
+    RUNTIMES,
     ULIMITS,
     Option,
 )
@@ -94,7 +95,13 @@ def _store(option: Option, text: str, values: dict[str, Any]) -> None:
     if option.kind not in REPEATED:
         values[option.flag] = value
     elif isinstance(value, dict):
-        values.setdefault(option.flag, {}).update(value)
+        known = values.setdefault(option.flag, {})
+        if option.kind == RUNTIMES and known.keys() & value.keys():
+            raise InvalidArgument(
+                f'invalid argument "{text}" for "--{option.flag}" flag: '
+                f"runtime '{next(iter(value))}' was already defined"
+            )
+        known.update(value)
     else:
         values.setdefault(option.flag, []).extend(value)
 
@@ -116,6 +123,11 @@ def _value(option: Option, text: str) -> Any:  # noqa: ANN401  # values of JSON
         return [_pool(text)]
     if option.kind == ULIMITS:
         return _ulimit(text)
+    if option.kind == RUNTIMES:
+        name, _, path = (part.strip() for part in text.partition("="))
+        if not name or not path:
+            raise ValueError(f"invalid runtime argument: {text}")
+        return {name.lower(): {"path": path}}
     return [text] if option.kind in REPEATED else text
 
 

@@ -9,8 +9,9 @@ LIST = "list"
 MAP = "map"
 POOLS = "pool-options"
 ULIMITS = "ulimit"
+RUNTIMES = "runtime"
 OBJECT = "object"
-"""Kinds. A flag of the last five may be repeated; `OBJECT` has no flag."""
+"""Kinds. A flag of the last six may be repeated; `OBJECT` has no flag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Option:
 
 
 OPTIONS: tuple[Option, ...] = (
+    Option("add-runtime", "runtimes", RUNTIMES, "Register another OCI runtime: name=path"),
     Option("bip", "bip", STRING, "IPv4 address and prefix of the default bridge"),
     Option("bip6", "bip6", STRING, "IPv6 address and prefix of the default bridge"),
     Option("bridge", "bridge", STRING, 'Name of the default bridge, or "none"', "b"),
@@ -54,6 +56,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("host", "hosts", LIST, "Socket to listen on: unix://, tcp:// or fd://", "H"),
     Option("icc", "icc", BOOL, "Let containers of the default bridge reach one another"),
     Option("init", "init", BOOL, "Run an init in every container"),
+    Option("init-path", "init-path", STRING, "Init for containers of other OCI runtimes"),
     Option("insecure-registry", "insecure-registries", LIST, "Registry without verified TLS"),
     Option("ip", "ip", STRING, "Default address to publish ports on"),
     Option("ip-forward", "ip-forward", BOOL, "Enable forwarding of packets in the kernel"),
@@ -86,9 +89,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("userns-remap", "userns-remap", STRING, "Not offered yet"),
     Option("cgroup-parent", "cgroup-parent", STRING, "Parent cgroup of all containers"),
     Option("", "proxies", OBJECT),
-    Option("", "runtimes", OBJECT),
     Option("", "default-network-opts", OBJECT),
-    Option("add-runtime", "", LIST, ignored=True),
     Option("builder", "builder", OBJECT, ignored=True),
     Option("containerd", "containerd", STRING, ignored=True),
     Option("containerd-namespace", "containerd-namespace", STRING, ignored=True),
@@ -113,4 +114,4 @@ OPTIONS: tuple[Option, ...] = (
 BY_FLAG = {option.flag: option for option in OPTIONS if option.flag}
 BY_SHORT = {option.short: option for option in OPTIONS if option.short}
 BY_KEY = {option.key: option for option in OPTIONS if option.key}
-REPEATED = frozenset({LIST, MAP, POOLS, ULIMITS})
+REPEATED = frozenset({LIST, MAP, POOLS, ULIMITS, RUNTIMES})

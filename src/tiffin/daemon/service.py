@@ -104,6 +104,11 @@ def _reload(config: Config, flags: Mapping[str, Any], engine: Engine) -> None:
             log_level=fresh.log_level,
             labels=fresh.labels,
             registry=fresh.registry,
+            containers=dataclasses.replace(
+                config.containers,
+                runtime=fresh.containers.runtime,
+                runtimes=fresh.containers.runtimes,
+            ),
         )
         set_level(changed.log_level)
         engine.reconfigure(changed)

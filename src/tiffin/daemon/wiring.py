@@ -27,6 +27,7 @@ from tiffin.engine.images.service import Images
 from tiffin.engine.networks.options import NetworkOptions
 from tiffin.engine.networks.service import Networks
 from tiffin.engine.roots import Roots
+from tiffin.engine.runtimes import Runtimes
 from tiffin.engine.system import Counts, Nouns, System, SystemSettings
 from tiffin.engine.tasks.service import Tasks
 from tiffin.engine.volumes.service import Volumes
@@ -105,6 +106,8 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         networks = Networks(roots, database, events, network_options(config))
         stack.push_async_callback(networks.close)
         host = read_host()
+        defaults = config.containers
+        runtimes = Runtimes(defaults.runtimes, defaults.runtime, defaults.init_path)
         containers = Containers(
             ContainerContext(
                 roots=roots,
@@ -117,6 +120,7 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
                 snapshotter=snapshotter,
                 events=events,
                 settings=container_settings(config),
+                runtimes=runtimes,
                 support=host.support,
             )
         )
@@ -136,7 +140,9 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         identity = engine_id(roots)
 
         def describe(current: Config) -> SystemSettings:
-            return system_settings(current, identity, network_drivers=networks.drivers)
+            return system_settings(
+                current, identity, network_drivers=networks.drivers, runtimes=runtimes
+            )
 
         system = System(
             describe(config),
@@ -146,6 +152,8 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         )
 
         def reconfigure(changed: Config) -> None:
+            defaults = changed.containers
+            runtimes.configure(defaults.runtimes, defaults.runtime, defaults.init_path)
             system.settings = describe(changed)
             access.options = registry_options(changed)
 
@@ -188,7 +196,6 @@ def container_settings(config: Config) -> ContainerSettings:
         log_options=defaults.log_options,
         shm_size=defaults.shm_bytes,
         init=defaults.init,
-        runtime=defaults.runtime,
         ulimits=defaults.ulimits,
         ipc_mode=defaults.ipc_mode,
         cgroupns_mode=defaults.cgroupns_mode or "private",
@@ -294,7 +301,7 @@ def network_options(config: Config) -> NetworkOptions:
 
 
 def system_settings(
-    config: Config, identity: str, *, network_drivers: Sequence[str]
+    config: Config, identity: str, *, network_drivers: Sequence[str], runtimes: Runtimes
 ) -> SystemSettings:
     """Return what `info` tells of the configuration."""
     return SystemSettings(
@@ -307,6 +314,8 @@ def system_settings(
         log_driver=config.containers.log_driver,
         log_drivers=sorted(LOG_DRIVERS),
         network_drivers=network_drivers,
+        runtimes=runtimes.names(),
+        default_runtime=runtimes.default,
         mirrors=config.registry.mirrors,
         insecure_registries=config.registry.insecure,
         address_pools=config.bridge.address_pools,

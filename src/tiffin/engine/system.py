@@ -58,7 +58,8 @@ class SystemSettings:
     log_drivers: Sequence[str] = ()
     network_drivers: Sequence[str] = ()
     volume_drivers: Sequence[str] = ("local",)
-    runtimes: Sequence[str] = ("tiffin",)
+    runtimes: Mapping[str, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Path and arguments by name."""
     default_runtime: str = "tiffin"
     mirrors: Sequence[str] = ()
     insecure_registries: Sequence[str] = ()
@@ -162,7 +163,10 @@ class System:
             name=host.name,
             labels=list(settings.labels),
             server_version=__version__,
-            runtimes={name: RuntimeInfo(path=name) for name in settings.runtimes},
+            runtimes={
+                name: RuntimeInfo(path=path, arguments=list(arguments))
+                for name, (path, arguments) in settings.runtimes.items()
+            },
             default_runtime=settings.default_runtime,
             security_options=_security(host, settings),
             default_address_pools=[AddressPool(base=b, size=s) for b, s in settings.address_pools],

@@ -13,6 +13,7 @@ from tiffin.engine.containers.store import Store
 from tiffin.engine.events import Events
 from tiffin.engine.networks.contract import Allocation, ContainerNetworks
 from tiffin.engine.roots import Roots
+from tiffin.engine.runtimes import Runtimes
 from tiffin.engine.tasks.contract import TaskService
 from tiffin.images.image import Image
 from tiffin.linux.cgroups.support import EVERYTHING, Support
@@ -129,7 +130,6 @@ class Settings:
     log_options: Mapping[str, str] | None = None
     shm_size: int = 64 * 1024 * 1024
     init: bool = False
-    runtime: str = "tiffin"
     stop_timeout_s: int = 10
     ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """(soft, hard) by name, for those that a container does not set."""
@@ -156,6 +156,7 @@ class Context:
     settings: Settings
     support: Support = EVERYTHING
     """What the kernel can limit."""
+    runtimes: Runtimes = field(default_factory=Runtimes)
     executions: Executions = field(default_factory=Executions)
     open_mounts: Callable[[Sequence[Mount]], int] = detached
     """Mounts a list where nobody sees it, and returns a descriptor of it."""

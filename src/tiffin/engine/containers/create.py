@@ -44,6 +44,8 @@ async def create(
         _check_endpoints(request.networking_config)
     image = await _image(context, config.image, platform, warnings)
     config = merge(config, image.config.config)
+    host.runtime = host.runtime or context.runtimes.default
+    context.runtimes.find(host.runtime)
     check_strings(config)
     complete(host, context.settings, context.registry, context.support)
     container = await _build(context, config, host, image, request, name)

@@ -20,9 +20,6 @@ from tiffin.errors import InvalidArgument, NotFound
 from tiffin.linux.cgroups.support import EVERYTHING, Support
 from tiffin.logs import options as log_options
 
-RUNTIMES = frozenset({"tiffin", "runc", "io.containerd.runc.v2"})
-"""Names under which clients may ask for the runtime."""
-
 _POLICIES = frozenset({"", "no", "always", "unless-stopped", "on-failure"})
 _HOST_NAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9_.-]*[a-zA-Z0-9])?")
 _PORT = re.compile(r"(\d{1,5})(-\d{1,5})?(/[a-zA-Z]+)?")
@@ -139,8 +136,6 @@ def _check_values(host: HostConfig) -> None:
         )
     if host.shm_size < 0:
         raise InvalidArgument("SHM size can not be less than 0")
-    if host.runtime and host.runtime not in RUNTIMES:
-        raise InvalidArgument(f"unknown or invalid runtime name: {host.runtime}")
     if host.isolation not in ("", "default"):
         raise InvalidArgument(f"invalid isolation '{host.isolation}' on linux")
     _check_device_requests(host)
@@ -185,7 +180,6 @@ def complete(
     _add_security_options(host, settings)
     host.network_mode = host.network_mode or "default"
     host.restart_policy.name = host.restart_policy.name or "no"
-    host.runtime = host.runtime or settings.runtime
     host.log_config = _log_config(host.log_config, settings)
     if not host.privileged:
         host.masked_paths = masked_paths(host)

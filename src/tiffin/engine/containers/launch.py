@@ -24,6 +24,7 @@ from tiffin.engine.containers.mount_points import create_sources
 from tiffin.engine.containers.rootfs import read_lines, stopped_view, view_key
 from tiffin.engine.containers.status import Status
 from tiffin.engine.networks.contract import Allocation
+from tiffin.engine.runtimes import wrap_in_init
 from tiffin.engine.tasks.contract import LogTarget, TaskHandle, TaskRequest
 from tiffin.errors import Conflict, FailedPrecondition, NotFound, TiffinError
 from tiffin.fs.rooted import Root
@@ -77,6 +78,7 @@ async def _launch(context: Context, container: Container, explain: Explain) -> T
         clients = undo.enter_context(ExitStack())
         for attachment in attachments:
             clients.callback(os.close, attachment.fd)
+        binary = context.runtimes.find(container.spec.host.runtime)
         joined = joined_namespaces(context, container)
         allocation = await context.networks.allocate(container.networks())
         undo.push_async_callback(context.networks.release, container.id)
@@ -100,10 +102,11 @@ async def _launch(context: Context, container: Container, explain: Explain) -> T
                 columns=host.console_size[1],
                 open_stdin=config.open_stdin,
                 stdin_once=config.stdin_once,
-                init_process=bool(context.settings.init if host.init is None else host.init),
+                init_process=_wants_init(context, container) and binary is None,
                 new_network=allocation.new_netns,
                 dns=allocation.dns,
                 attachments=attachments,
+                runtime=binary,
                 explain=None if explain is silent else lambda line: _pass_on(line, explain),
             )
         )
@@ -117,6 +120,11 @@ async def _launch(context: Context, container: Container, explain: Explain) -> T
         clients.close()
         undo.pop_all()
     return handle
+
+
+def _wants_init(context: Context, container: Container) -> bool:
+    host = container.spec.host
+    return bool(context.settings.init if host.init is None else host.init)
 
 
 def _pass_on(line: str, explain: Explain) -> None:
@@ -265,6 +273,8 @@ def _write_bundle(
                 joined=joined,
             )
         )
+        if context.runtimes.find(spec.host.runtime) and _wants_init(context, container):
+            wrap_in_init(config, context.runtimes.init())
         return write_bundle(context, spec.id, config)
     except OSError as error:
         raise FailedPrecondition(f"failed to prepare container {spec.id}: {error}") from error
