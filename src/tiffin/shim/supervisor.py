@@ -190,7 +190,8 @@ class Supervisor:
         choice = request.runtime
         if choice is None:
             return self._runtime
-        from tiffin.runtime.oci_binary import Binary, BinaryRuntime  # few containers need it
+        from tiffin.runtime.oci_binary import BinaryRuntime  # few containers need it
+        from tiffin.runtime.oci_command import Binary
 
         return BinaryRuntime(Binary(choice.name, choice.path, tuple(choice.arguments)))
 
