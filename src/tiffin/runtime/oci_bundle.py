@@ -21,6 +21,9 @@ from tiffin.spec.mount import Mount
 
 Warn = Callable[[str], None]
 
+OCI_VERSION = "1.0.2"
+"""crun before 1.9 refuses any but 1.0; what is newer in a bundle is additions that it ignores."""
+
 
 @dataclass(frozen=True, slots=True)
 class ForeignBundle:
@@ -55,6 +58,7 @@ def write(document: JsonObject, config: Config, directory: Path, warn: Warn) -> 
     root["path"] = "rootfs" if config.rootfs else config.root
     rewritten = {
         **document,
+        "ociVersion": OCI_VERSION,
         "root": root,
         "mounts": items,
         "annotations": annotations,
