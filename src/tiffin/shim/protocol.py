@@ -8,7 +8,7 @@
       │◄── Done{pid} + netns, rtnetlink, nfnetlink ──────────────────│  or Failed, and it is gone
       │── Start + listening sockets ────────────────────────────────►│
       │◄── Done{started_ns} ─────────────────────────────────────────│  or Failed, and it is gone
-      │── Attach Exec Kill Resize Pause Resume Update Stats Network ►│  in any order
+      │── Attach Exec Kill Resize Pause Resume Update Network ──────►│  in any order
       │◄── Done or Failed, one for each ─────────────────────────────│
       │◄── ExecExited*  Detached*  Exited ───────────────────────────│
       │── Bye ──────────────────────────────────────────────────────►│  ends when its clients have all
@@ -93,6 +93,8 @@ class Create:
     dns_upstreams: list[str]
     explain: bool
     clients: list[ClientOptions]
+    log_source: JsonObject = field(default_factory=dict)
+    """The fields of `logs.remote.LogSource`, for drivers that send logs elsewhere."""
     runtime: RuntimeOptions | None = None
     """None for our own."""
 
@@ -175,13 +177,6 @@ class Update:
 
     seq: int
     resources: JsonObject
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Ask for raw cgroup figures."""
-
-    seq: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +275,7 @@ class Handover:
 
 Message = (
     Spawn | Handover
-    | Create | Start | Attach | Exec | Kill | Resize | Pause | Resume | Update | Stats | Network
+    | Create | Start | Attach | Exec | Kill | Resize | Pause | Resume | Update | Network
     | Delete | Hello | Bye | Done | Failed | Explained | Warned | Exited | ExecExited | Detached
 )  # fmt: skip
 

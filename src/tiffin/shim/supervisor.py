@@ -101,7 +101,6 @@ class Supervisor:
             protocol.Pause: self._pause,
             protocol.Resume: self._resume,
             protocol.Update: self._update,
-            protocol.Stats: self._stats,
             protocol.Network: lambda _request, _fds: self._sandbox.reply(),
             protocol.Hello: lambda _request, _fds: self._hello(),
         }
@@ -158,8 +157,8 @@ class Supervisor:
         result, network_fds = self._sandbox.reply()
         return {"pid": pid, "warnings": self._warnings, **result}, network_fds
 
-    def _open_log(self, request: protocol.Create) -> None:
-        self._log = open_log(request)
+    def _open_log(self, request: protocol.Create, relay_fd: int | None = None) -> None:
+        self._log = open_log(request, self._loop, relay_fd)
         has_directory = os.path.isdir(request.log_path)
         self._clients.directory = request.log_path if has_directory else request.bundle
 
@@ -173,7 +172,7 @@ class Supervisor:
             wiring,
             process,
             ends,
-            log=self._log.write if request.log_driver != "none" else None,
+            log=self._log if request.log_driver != "none" else None,
             drain_s=MAIN_DRAIN_S,
             on_exit=self._on_main_exit,
             on_ended=self._on_main_ended,
@@ -296,9 +295,6 @@ class Supervisor:
         self._running_task().update(request.resources)
         return {}, ()
 
-    def _stats(self, _request: protocol.Stats, _fds: list[int]) -> Reply:
-        return self._running_task().stats(), ()
-
     def _hello(self) -> Reply:
         return {
             "phase": self._phase,
@@ -384,9 +380,11 @@ class Supervisor:
     def _handover(self) -> tuple[protocol.Handover, list[int]]:
         assert self._request is not None
         assert self._main is not None
+        assert self._log is not None
         named = list(self._main.descriptors().items())
         named += self._sandbox.descriptors()
         named += self._daemons.descriptors()
+        named.append(("log", self._log.relay_fd))
         named = [(name, fd) for name, fd in named if fd >= 0]
         message = protocol.Handover(
             protocol.plain(self._request),
@@ -413,7 +411,7 @@ class Supervisor:
         self._started_ns = message.started_ns
         self._warnings = list(message.warnings)
         self._sandbox.resume(request, named, message.forwards)
-        self._open_log(request)
+        self._open_log(request, one.get("log", -1))
         self._main = self._supervise(request, _main_wiring(request), process, ends)
         self._adopt_task = lambda: self._runtime_of(request).adopt(
             request.id,

@@ -4,7 +4,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tiffin.engine.tasks.contract import (
@@ -64,6 +64,7 @@ class FakeHandle:
         self.execs: list[FakeExec] = []
         self.resources: list[dict[str, Any]] = []
         self.is_frozen = False
+        self.run_out_of_memory: Callable[[], None] | None = None
         self.is_deleted = False
         self.size = (request.rows, request.columns)
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
@@ -126,6 +127,10 @@ class FakeHandle:
             "cpu": {"total_ns": 10, "user_ns": 6, "kernel_ns": 4},
             "pids": {"current": 1, "limit": 0},
         }
+
+    def watch_oom(self, notify: Callable[[], None]) -> bool:
+        self.run_out_of_memory = notify
+        return False
 
     async def wait(self) -> Exit:
         return await asyncio.shield(self._exit)

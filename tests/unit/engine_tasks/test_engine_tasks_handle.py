@@ -11,7 +11,10 @@ import pytest
 
 from tiffin.engine.tasks.contract import Attachment, ExecRequest, Exit
 from tiffin.engine.tasks.handle import Handle
+from tiffin.engine.tasks.oom import OomWatch
 from tiffin.errors import Conflict, FailedPrecondition, NotFound, Unavailable
+from tiffin.linux.cgroups.layout import Layout
+from tiffin.linux.cgroups.v2 import GroupV2
 from tiffin.shim import protocol, state
 from tiffin.shim.protocol import Message
 from tiffin.spec.ids import ExecId
@@ -52,7 +55,8 @@ class Rig:
         self.cleaned = 0
         self.directory = directory
         self.shim = Shim(theirs)
-        self.handle = Handle(ours, directory, self._clean_up)
+        self.group = GroupV2("/x", Layout(unified=str(directory)))
+        self.handle = Handle(ours, directory, self._clean_up, lambda: self.group, OomWatch())
 
     async def _clean_up(self) -> None:
         self.cleaned += 1
@@ -91,17 +95,17 @@ async def test_answers_in_any_order_and_errors_by_name(tmp_path: Path) -> None:
         await rig.start()
         pausing = asyncio.create_task(rig.handle.pause())
         first = await rig.shim.receive()
-        asking = asyncio.create_task(rig.handle.stats())
+        asking = asyncio.create_task(rig.handle.open_sandbox())
         second = await rig.shim.receive()
         resizing = asyncio.create_task(rig.handle.resize(3, 4))
         third = await rig.shim.receive()
         assert isinstance(first, protocol.Pause)
-        assert isinstance(second, protocol.Stats)
+        assert isinstance(second, protocol.Network)
         assert isinstance(third, protocol.Resize)
         rig.shim.send(protocol.Failed(third.seq, "NotFound", "no such terminal"))
         rig.shim.send(protocol.Done(second.seq, {"a": 1}))
         rig.shim.send(protocol.Failed(first.seq, "Surprise", "what"))
-        assert await asking == {"a": 1}
+        assert await asking is None
         with pytest.raises(NotFound, match="no such terminal"):
             await resizing
         with pytest.raises(FailedPrecondition, match="what"):
@@ -215,3 +219,12 @@ async def test_a_broken_channel_counts_as_lost(tmp_path: Path) -> None:
         rig.shim._channel.send(b"\0no message")
         with pytest.raises(Unavailable):
             await syncing
+
+
+async def test_figures_are_read_without_the_shim(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "memory.current").write_text("4096\n")
+    with making(tmp_path) as rig:
+        await rig.start()
+        assert (await rig.handle.stats())["memory"]["usage"] == 4096
+        assert not rig.handle.watch_oom(lambda: None)  # without a controller there is no notice

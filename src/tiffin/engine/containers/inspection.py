@@ -7,15 +7,13 @@ import msgspec
 from tiffin.api.types.containers import ContainerInspect, GraphDriver, State
 from tiffin.engine.bundle.environment import command_line
 from tiffin.engine.bundle.mount_point import MountKind
-from tiffin.engine.bundle.namespaces import cgroups_path
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.files import etc_files
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.status import Status
 from tiffin.engine.containers.times import rfc3339
 from tiffin.errors import NotFound
-from tiffin.linux.cgroups.hierarchy import open_group
-from tiffin.logs.select import log_file
+from tiffin.logs.select import DEFAULT_DRIVER, log_file
 
 
 async def inspect(
@@ -25,7 +23,9 @@ async def inspect(
     spec, instance = container.spec, container.instance
     files = etc_files(context.roots, container.id)
     directory = context.roots.container(container.id)
-    log = log_file(spec.host.log_config.type, directory / "log")
+    # The path of `local` is not told, as its format is nobody's business.
+    is_public = spec.host.log_config.type == DEFAULT_DRIVER
+    log = log_file(DEFAULT_DRIVER, directory / "log") if is_public else None
     arguments = command_line(spec.config)
     shown = ContainerInspect(
         id=container.id,
@@ -49,8 +49,6 @@ async def inspect(
         config=spec.config,
         network_settings=await context.networks.settings(container.networks()),
     )
-    if container.alive and not shown.state.oom_killed:
-        shown.state.oom_killed = await asyncio.to_thread(_had_oom_kill, context, container)
     if size:
         shown.size_rw, shown.size_root_fs = await asyncio.to_thread(sizes, context, container)
     return shown
@@ -73,15 +71,6 @@ def state_of(container: Container) -> State:
         finished_at=rfc3339(instance.finished_ns),
         health=msgspec.structs.replace(container.health) if container.health else None,
     )
-
-
-def _had_oom_kill(context: Context, container: Container) -> bool:
-    """Tell whether any process of the present run was killed for want of memory."""
-    parent = container.spec.host.cgroup_parent
-    try:
-        return open_group(cgroups_path(container.id, context.roots.tag, parent)).oom_kills() > 0
-    except OSError:
-        return False  # it has just ended
 
 
 def _graph_driver(context: Context, container: Container) -> GraphDriver:

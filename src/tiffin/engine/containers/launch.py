@@ -14,7 +14,7 @@ from tiffin.engine.bundle.build import BundleRequest, build_bundle
 from tiffin.engine.bundle.environment import command_line
 from tiffin.engine.bundle.mount_point import MountKind, MountPoint
 from tiffin.engine.bundle.mounts import EtcFiles, ResolvedMount
-from tiffin.engine.bundle.namespaces import shared_with
+from tiffin.engine.bundle.namespaces import cgroups_path, shared_with
 from tiffin.engine.bundle.users import Account, resolve_user
 from tiffin.engine.containers.context import Context, Explain, silent
 from tiffin.engine.containers.files import etc_files, write_files
@@ -23,12 +23,20 @@ from tiffin.engine.containers.model import Container, now_ns
 from tiffin.engine.containers.mount_points import create_sources
 from tiffin.engine.containers.rootfs import read_lines, stopped_view, view_key
 from tiffin.engine.containers.status import Status
+from tiffin.engine.containers.times import rfc3339
 from tiffin.engine.networks.contract import Allocation
 from tiffin.engine.runtimes import wrap_in_init
 from tiffin.engine.tasks.contract import LogTarget, TaskHandle, TaskRequest
-from tiffin.errors import Conflict, FailedPrecondition, NotFound, TiffinError
+from tiffin.errors import (
+    Conflict,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    TiffinError,
+)
 from tiffin.fs.rooted import Root
-from tiffin.logs.attributes import LogSubject, attributes
+from tiffin.logs.attributes import LogSubject, attributes, log_source
+from tiffin.logs.select import is_remote
 from tiffin.spec.ids import ContainerId
 from tiffin.spec.mount import Mount
 
@@ -105,6 +113,7 @@ async def _launch(context: Context, container: Container, explain: Explain) -> T
                 init_process=_wants_init(context, container) and binary is None,
                 new_network=allocation.new_netns,
                 dns=allocation.dns,
+                cgroup=cgroups_path(container.id, context.roots.tag, host.cgroup_parent),
                 attachments=attachments,
                 runtime=binary,
                 explain=None if explain is silent else lambda line: _pass_on(line, explain),
@@ -136,17 +145,25 @@ def _pass_on(line: str, explain: Explain) -> None:
 def _log_target(context: Context, container: Container) -> LogTarget:
     spec, settings = container.spec, container.spec.host.log_config
     options = settings.config or {}
+    command = command_line(spec.config)
     subject = LogSubject(
         id=spec.id,
         name=container.name,
         image_id=spec.image_id,
         image_name=spec.config.image,
-        command=" ".join(command_line(spec.config)[:1]),
+        entrypoint=command[0] if command else "",
+        args=tuple(command[1:]),
+        created=rfc3339(spec.created_ns),
         labels=spec.config.labels or {},
         env=tuple(spec.config.env or ()),
     )
     directory = context.roots.container(spec.id) / "log"
-    return LogTarget(settings.type, directory, options, attributes(options, subject))
+    try:
+        kept = attributes(options, subject)
+        source = log_source(options, subject) if is_remote(settings.type) else {}
+    except InvalidArgument as error:
+        raise FailedPrecondition(f"failed to initialize logging driver: {error}") from error
+    return LogTarget(settings.type, directory, options, kept, source)
 
 
 def _describe_network(allocation: Allocation) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 
 from tiffin.engine.bundle.mount_point import MountKind
 from tiffin.engine.containers import health, policy
@@ -29,7 +30,18 @@ def follow(context: Context, container: Container, handle: TaskHandle) -> None:
     container.supervisor = asyncio.create_task(
         supervise(context, container, handle), name=f"supervise {container.id}"
     )
+    if handle.watch_oom(partial(_note_oom, context, container)) and (
+        not container.instance.oom_killed
+    ):
+        _note_oom(context, container)
     health.begin(context, container)
+
+
+def _note_oom(context: Context, container: Container) -> None:
+    """Record that the kernel ran out of memory for the container; the event is of each time."""
+    container.instance.oom_killed = True
+    context.store.save(container)
+    context.publish(container, "oom")
 
 
 async def supervise(context: Context, container: Container, handle: TaskHandle) -> None:
@@ -54,7 +66,8 @@ async def conclude(context: Context, container: Container, ended: Exit) -> None:
         execution.container_ended()
     instance.pid = 0
     instance.exit_code, instance.error = ended.code, ended.error
-    instance.oom_killed = ended.oom_killed
+    is_news = ended.oom_killed and not instance.oom_killed
+    instance.oom_killed = instance.oom_killed or ended.oom_killed
     instance.finished_ns = ended.finished_ns
     ran_s = max(0.0, (instance.finished_ns - instance.started_ns) / 1e9)
     again = not container.stop_requested and policy.should_restart(
@@ -69,7 +82,7 @@ async def conclude(context: Context, container: Container, ended: Exit) -> None:
     container.move(Status.RESTARTING if again else Status.EXITED)
     container.changed()
     context.store.save(container)
-    if ended.oom_killed:
+    if is_news:
         context.publish(container, "oom")
     context.publish(container, "die", exitCode=str(ended.code), execDuration=str(int(ran_s)))
     for point in container.spec.mounts:

@@ -44,6 +44,8 @@ class LogTarget:
     path: Path
     options: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
+    """The fields of `logs.remote.LogSource`, for drivers that send logs elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ class TaskRequest:
     new_network: bool = False
     """Ask for the sandbox sockets (the bundle makes a new network namespace)."""
     dns: DnsSettings | None = None
+    cgroup: str = ""
+    """The bundle's `linux.cgroupsPath`, where the caller knows it."""
     attachments: Sequence[Attachment] = ()
     runtime: OciBinary | None = None
     """None for our own runtime."""
@@ -185,6 +189,12 @@ class TaskHandle(Protocol):
 
     async def stats(self) -> dict[str, Any]:
         """Return raw cgroup figures (see `linux/cgroups/stats.py`)."""
+
+    def watch_oom(self, notify: Callable[[], None]) -> bool:
+        """Have `notify` called in the event loop whenever the task's memory runs out.
+
+        Return whether that has happened already.
+        """
 
     async def wait(self) -> Exit:
         """Return how it ended; any number of callers."""

@@ -12,7 +12,9 @@ from typing import Any
 
 from tiffin.engine.tasks.connection import Connection
 from tiffin.engine.tasks.contract import Attachment, ExecRequest, Exit, Forward
+from tiffin.engine.tasks.oom import OomWatch
 from tiffin.errors import Conflict, Unavailable
+from tiffin.linux.cgroups.group import Group
 from tiffin.networks.driver import Sandbox
 from tiffin.shim import protocol, state
 from tiffin.shim.protocol import ClientOptions, ForwardOptions, Message, close_all
@@ -62,12 +64,23 @@ class Exec:
 class Handle:
     """See `TaskHandle` in the contract.
 
-    `clean_up` kills and removes what a shim that died has left in the kernel.
+    `clean_up` kills and removes what a shim that died has left in the kernel; `find_group` tells
+    the task's cgroup, which the daemon reads itself: asking would wake the shim's keeper up.
     """
 
-    def __init__(self, channel: socket.socket, directory: Path, clean_up: CleanUp) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        directory: Path,
+        clean_up: CleanUp,
+        find_group: Callable[[], Group],
+        oom: OomWatch,
+    ) -> None:
         self._directory = directory
         self._clean_up = clean_up
+        self._find_group = find_group
+        self._found_group: Group | None = None
+        self._oom = oom
         self._connection = Connection(channel, self._on_event, self._on_lost)
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._execs: dict[str, Exec] = {}
@@ -134,6 +147,7 @@ class Handle:
         """Leave the task alone; it goes on without this daemon."""
         self._connection.close()
         self._close_sandbox()
+        self._oom.forget(self)
 
     # What use-cases call
 
@@ -207,7 +221,19 @@ class Handle:
 
     async def stats(self) -> dict[str, Any]:
         """Return raw cgroup figures."""
-        return (await self.call(protocol.Stats))[0]
+        if self._exit.done():
+            raise Conflict("the task is not running")
+        return await asyncio.to_thread(self._group.stats)
+
+    def watch_oom(self, notify: Callable[[], None]) -> bool:
+        """Call back whenever memory runs out; return whether it has already."""
+        return not self._exit.done() and self._oom.watch(self, self._group, notify)
+
+    @property
+    def _group(self) -> Group:
+        if self._found_group is None:
+            self._found_group = self._find_group()
+        return self._found_group
 
     async def wait(self) -> Exit:
         """Return how it ended; any number of callers."""
@@ -282,6 +308,7 @@ class Handle:
             self._end(Exit(**asdict(message)))
 
     def _end(self, result: Exit) -> None:
+        self._oom.forget(self)
         if not self._exit.done():
             self._exit.set_result(result)
         self._detached.clear()

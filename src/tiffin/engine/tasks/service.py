@@ -10,16 +10,19 @@ import time
 import weakref
 from contextlib import suppress
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 from tiffin.engine.roots import Roots
 from tiffin.engine.tasks.contract import Exit, OciBinary, TaskRequest
 from tiffin.engine.tasks.handle import EXIT_LOST, Handle
+from tiffin.engine.tasks.oom import OomWatch
 from tiffin.engine.tasks.spawner import Spawner
 from tiffin.errors import Unavailable
 from tiffin.linux import pidfd as processes
 from tiffin.linux.cgroups.group import Group
 from tiffin.linux.cgroups.hierarchy import open_group
+from tiffin.linux.cgroups.layout import detect
 from tiffin.shim import protocol, state
 from tiffin.shim.protocol import ClientOptions
 from tiffin.spec.ids import ContainerId
@@ -40,6 +43,8 @@ class Tasks:
         self._spawner = Spawner(runtime, roots.data / "seccomp")
         self._handles: weakref.WeakSet[Handle] = weakref.WeakSet()
         self._ended: set[Path] = set()
+        self._oom = OomWatch()
+        self._layout = cache(detect)
 
     @property
     def spawner_pid(self) -> int:
@@ -58,6 +63,7 @@ class Tasks:
         for handle in tuple(self._handles):
             handle.close()
         self._handles.clear()
+        self._oom.close()
         for directory in tuple(self._ended):
             self._forget(directory)
         await self._spawner.close()
@@ -110,7 +116,7 @@ class Tasks:
 
     async def _create(self, request: TaskRequest) -> Handle:
         channel = await self._spawner.fork(request.id)
-        handle = self._handle(request.id, request.bundle, channel)
+        handle = self._handle(request.id, request.bundle, channel, request.cgroup)
         await handle.create(
             lambda seq, clients: _create_message(seq, request, clients),
             request.attachments,
@@ -118,11 +124,17 @@ class Tasks:
         )
         return handle
 
-    def _handle(self, container_id: ContainerId, directory: Path, channel: socket.socket) -> Handle:
+    def _handle(
+        self, container_id: ContainerId, directory: Path, channel: socket.socket, cgroup: str = ""
+    ) -> Handle:
         async def clean_up_lost() -> None:
             await asyncio.to_thread(clean_up, directory, self._cgroup(container_id))
 
-        handle = Handle(channel, directory, clean_up_lost)
+        def find_group() -> Group:
+            path = cgroup or _cgroup_path(directory) or self._cgroup(container_id)
+            return open_group(path, self._layout())
+
+        handle = Handle(channel, directory, clean_up_lost, find_group, self._oom)
         self._handles.add(handle)
         return handle
 
@@ -219,6 +231,7 @@ def _create_message(
         dns_upstreams=[] if request.dns is None else list(request.dns.upstreams),
         explain=request.explain is not None,
         clients=clients,
+        log_source=request.log.source,
         runtime=_runtime(request.runtime),
     )
 

@@ -33,6 +33,18 @@ class Setting:
         return f"set the {self.controller} limit {self.file} to {self.value}"
 
 
+@dataclass(frozen=True, slots=True)
+class OomNotice:
+    """A descriptor that has the epoll `event` when a group may have run out of memory.
+
+    `file` counts the kills. v1's is about nothing else, but for the end of the group itself.
+    """
+
+    fd: int
+    event: int
+    file: str
+
+
 class Group(Protocol):
     """One container's cgroup."""
 
@@ -76,6 +88,9 @@ class Group(Protocol):
 
     def oom_kills(self) -> int:
         """Return how often the kernel killed a process of the group for want of memory."""
+
+    def open_oom_notice(self) -> "OomNotice":
+        """Return what to poll to hear of the memory running out; OSError."""
 
     def stats(self) -> Figures:
         """Return raw figures (`stats.py`)."""

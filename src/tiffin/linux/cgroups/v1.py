@@ -7,6 +7,7 @@ memory) always have one.
 
 import errno
 import os
+import select
 import signal
 import time
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ from contextlib import ExitStack
 from tiffin.linux.cgroups import devices, stats
 from tiffin.linux.cgroups.group import (
     Figures,
+    OomNotice,
     Resources,
     Setting,
     Warn,
@@ -222,6 +224,22 @@ class GroupV1:
     def oom_kills(self) -> int:
         """See `Group.oom_kills`."""
         return stats.table(f"{self._directory('memory')}/memory.oom_control").get("oom_kill", 0)
+
+    def open_oom_notice(self) -> OomNotice:
+        """See `Group.open_oom_notice`."""
+        memory = self._directory("memory")
+        file = f"{memory}/memory.oom_control"
+        control = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            notice = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            try:
+                write(f"{memory}/cgroup.event_control", f"{notice} {control}")
+            except OSError:
+                os.close(notice)
+                raise
+        finally:
+            os.close(control)
+        return OomNotice(notice, select.EPOLLIN, file)
 
     def stats(self) -> Figures:
         """See `Group.stats`."""

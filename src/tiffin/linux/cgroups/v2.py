@@ -2,6 +2,7 @@
 
 import errno
 import os
+import select
 import signal
 import time
 from contextlib import ExitStack
@@ -9,6 +10,7 @@ from contextlib import ExitStack
 from tiffin.linux.cgroups import device_filter, devices, stats
 from tiffin.linux.cgroups.group import (
     Figures,
+    OomNotice,
     Resources,
     Setting,
     Warn,
@@ -213,6 +215,11 @@ class GroupV2:
     def oom_kills(self) -> int:
         """See `Group.oom_kills`."""
         return stats.table(f"{self._place}/memory.events").get("oom_kill", 0)
+
+    def open_oom_notice(self) -> OomNotice:
+        """See `Group.open_oom_notice`."""
+        file = f"{self._place}/memory.events"
+        return OomNotice(os.open(file, os.O_RDONLY | os.O_CLOEXEC), select.EPOLLPRI, file)
 
     def stats(self) -> Figures:
         """See `Group.stats`."""
