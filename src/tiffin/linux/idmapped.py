@@ -5,9 +5,9 @@ so that all containers share image layers whatever their user namespaces, and wh
 host's. All is mounted by root of the host, since a container's root may not.
 """
 
+import errno
 import os
 import socket
-import sys
 from contextlib import ExitStack
 
 from tiffin.linux import mounts, syscalls
@@ -105,7 +105,7 @@ def _assemble_attached(options: MountOptions, layers: _Layers) -> int:
     lower = [f"/proc/self/fd/{fd}" for key, fd in layers.directories if key == "lowerdir+"]
     words.append("lowerdir=" + ":".join(lower))
     words += [f"{key}=/proc/self/fd/{fd}" for key, fd in layers.directories if key != "lowerdir+"]
-    place = "/tmp/overlay"  # noqa: S108  # a tmpfs of this namespace alone
+    place = "/tmp/overlay"  # a tmpfs of this namespace alone
     os.mkdir(place)
     mount("overlay", place, "overlay", 0, ",".join(words))
     return open_tree(AT_FDCWD, place, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
@@ -124,7 +124,7 @@ def _in_own_namespace(options: MountOptions, layers: _Layers) -> int:
     if descriptors:
         return descriptors[0]
     number, _, reason = text.decode(errors="replace").partition(" ")
-    raise OSError(int(number or 5), reason or "the helper ended", "overlay")
+    raise OSError(int(number or errno.EIO), reason or "the helper ended", "overlay")
 
 
 def _assemble_and_send(options: MountOptions, layers: _Layers, channel: socket.socket) -> None:
@@ -144,6 +144,6 @@ def _assemble_and_send(options: MountOptions, layers: _Layers, channel: socket.s
     except OSError as error:
         channel.send(f"{error.errno} {error.strerror}".encode())
     except BaseException as error:  # noqa: BLE001 - the child must not go on in the parent's code
-        print(f"mounting an overlay of idmapped layers: {error!r}", file=sys.stderr)
+        channel.send(f"{errno.EIO} {error!r}".encode())
     finally:
         os._exit(1)

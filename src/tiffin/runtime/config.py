@@ -3,13 +3,15 @@
 Lenient about what is unknown or absent, strict about types: InvalidArgument names the member.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tiffin.errors import InvalidArgument
 from tiffin.linux.namespaces import KINDS
 from tiffin.linux.rlimits import Rlimit
+from tiffin.spec.id_mapping import IdMapping, IdMappings
 from tiffin.spec.mount import Mount
 
 JsonObject = dict[str, Any]
@@ -68,15 +70,6 @@ class Namespace:
 
 
 @dataclass(frozen=True, slots=True)
-class IdMapping:
-    """`size` ids from `container` on are those of the host from `host` on."""
-
-    container: int
-    host: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
 class Device:
     """One of `linux.devices`; `kind` is b, c, u or p."""
 
@@ -101,6 +94,8 @@ class Config:
     domainname: str = ""
     mounts: tuple[Mount, ...] = ()
     """`target` is the absolute path in the container."""
+    idmaps: Mapping[int, IdMappings] = field(default_factory=dict)
+    """By place in `mounts`, for idmapped ones; empty mappings are those of the container."""
     namespaces: tuple[Namespace, ...] = ()
     uid_mappings: tuple[IdMapping, ...] = ()
     gid_mappings: tuple[IdMapping, ...] = ()
@@ -116,6 +111,14 @@ class Config:
     def namespace(self, kind: str) -> Namespace | None:
         """Return the namespace of that OCI word, None if the host's is to be shared."""
         return next((item for item in self.namespaces if item.kind == kind), None)
+
+    @property
+    def needs_outside(self) -> bool:
+        """There are mounts that root of the host must make (`outside.py`)."""
+        if self.idmaps or self.namespace("user") is not None:
+            return True
+        ipc = self.namespace("ipc")
+        return ipc is not None and bool(ipc.path)
 
     def has_new(self, kind: str) -> bool:
         """Tell whether a new namespace of that kind is to be made."""
@@ -152,6 +155,7 @@ def parse(document: JsonObject, bundle: Path) -> Config:
         domainname=top.text("domainname"),
         mounts=tuple(_mount(item) for item in top.sections("mounts")),
         namespaces=tuple(_namespace(item) for item in linux.sections("namespaces")),
+        idmaps=_idmaps(top.sections("mounts")),
         uid_mappings=_mappings(linux, "uidMappings"),
         gid_mappings=_mappings(linux, "gidMappings"),
         devices=tuple(_device(item) for item in linux.sections("devices")),
@@ -294,8 +298,22 @@ def _mount(item: _Reader) -> Mount:
     kind = item.text("type")
     if "bind" in options or "rbind" in options or kind in ("", "none"):
         kind = "bind"
+    if item.value.get("uidMappings") and not {"idmap", "ridmap"} & set(options):
+        options = (*options, "idmap")
     # Relative destinations are taken from the root, as the specification's older versions did.
     return Mount(kind, item.text("source"), options, "/" + destination.lstrip("/"))
+
+
+def _idmaps(items: list[_Reader]) -> dict[int, IdMappings]:
+    found = {}
+    for index, item in enumerate(items):
+        mappings = IdMappings(_mappings(item, "uidMappings"), _mappings(item, "gidMappings"))
+        words = item.value.get("options") or ()
+        if bool(mappings.uids) != bool(mappings.gids):
+            raise InvalidArgument(f"{item.name} must have both uidMappings and gidMappings")
+        if mappings or "idmap" in words or "ridmap" in words:
+            found[index] = mappings
+    return found
 
 
 def _namespace(item: _Reader) -> Namespace:
@@ -305,10 +323,10 @@ def _namespace(item: _Reader) -> Namespace:
     return Namespace(kind, path)
 
 
-def _mappings(linux: _Reader, key: str) -> tuple[IdMapping, ...]:
+def _mappings(owner: _Reader, key: str) -> tuple[IdMapping, ...]:
     return tuple(
         IdMapping(item.integer("containerID"), item.integer("hostID"), item.integer("size"))
-        for item in linux.sections(key)
+        for item in owner.sections(key)
     )
 
 

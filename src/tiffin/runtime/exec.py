@@ -1,7 +1,9 @@
 """A further process in a running container: joins its namespaces, then lives under its rules."""
 
+import errno
 import os
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -9,8 +11,14 @@ from dataclasses import dataclass
 from tiffin.errors import FailedPrecondition
 from tiffin.linux import pidfd, syscalls
 from tiffin.linux.cgroups.group import Group
-from tiffin.linux.namespaces import KINDS
-from tiffin.linux.syscalls import CLONE_NEWPID, CLONE_NEWUSER, PR_GET_DUMPABLE, PR_SET_DUMPABLE
+from tiffin.linux.namespaces import KINDS, USER, join
+from tiffin.linux.syscalls import (
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    CLONE_PARENT,
+    PR_GET_DUMPABLE,
+    PR_SET_DUMPABLE,
+)
 from tiffin.runtime import child
 from tiffin.runtime.child import ChildOptions
 from tiffin.runtime.config import Config, ProcessConfig
@@ -78,6 +86,47 @@ def clone_in(namespace: int, nstype: int, flags: int, cgroup: int) -> tuple[int,
         return pid, descriptor
     finally:
         os.close(own)
+
+
+def clone_in_user(user: str, pid_namespace: str, flags: int, cgroup: int) -> tuple[int, int]:
+    """Fork with the child in another user namespace, which then owns all its new namespaces.
+
+    `user` and `pid_namespace` ("" for none) are files of namespaces. A process cannot come back
+    from a user namespace, so one in between goes there and makes the child, as its sibling.
+    """
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+    with ours, theirs:
+        between, descriptor = syscalls.clone3(0, exit_signal=signal.SIGCHLD)
+        if between == 0:
+            if _make_sibling(user, pid_namespace, flags, cgroup, theirs):
+                return 0, -1
+            os._exit(0)
+        theirs.close()
+        answer, descriptors, _, _ = socket.recv_fds(ours, 64, 1)
+        os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
+        os.close(descriptor)
+    number = int(answer or -errno.EIO)
+    if number < 0:
+        raise OSError(-number, os.strerror(-number), user)
+    return number, descriptors[0]
+
+
+def _make_sibling(
+    user: str, pid_namespace: str, flags: int, cgroup: int, channel: socket.socket
+) -> bool:
+    """Make the child and report it; True in the child itself."""
+    try:
+        place = os.open(pid_namespace, os.O_RDONLY | os.O_CLOEXEC) if pid_namespace else -1
+        join(user, USER)
+        if place >= 0:
+            syscalls.setns(place, CLONE_NEWPID)
+        pid, descriptor = syscalls.clone3(flags | CLONE_PARENT, cgroup=cgroup)
+        if pid == 0:
+            return True
+        socket.send_fds(channel, [str(pid).encode()], [descriptor])
+    except OSError as error:
+        channel.send(str(-(error.errno or errno.EIO)).encode())
+    return False
 
 
 def _fork(container: Container) -> tuple[int, int]:

@@ -7,6 +7,7 @@ so that no symlink of an image leads to the host. Mounts are attached by descrip
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tiffin.linux import mount_api, mount_options, mounts, pty, syscalls
@@ -120,6 +121,8 @@ class MountInside:
     """One of the configuration's mounts; a missing mount point is made."""
 
     item: Mount
+    made: int = -1
+    """A descriptor of it as a detached mount, where the child may not make it itself."""
 
     def describe(self) -> str:
         """See `Operation`."""
@@ -135,8 +138,8 @@ class MountInside:
         """See `Operation`."""
         item = self.item
         try:
-            if item.fstype == "bind":
-                fd = mounts.create(item)
+            if item.fstype == "bind" or self.made >= 0:
+                fd = self.made if self.made >= 0 else mounts.create(item)
                 is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
                 at, _ = _mount_point(place, item, is_directory=is_directory)
             else:
@@ -233,13 +236,35 @@ class MakeDevice:
             return  # an image may bring its own; the device rules hold for it, too
         except PermissionError:  # in a user namespace
             words = ("bind",)
-            MountInside(Mount("bind", device.path, words, device.path)).execute(place)
+            MountInside(Mount("bind", _node_of(device, kind), words, device.path)).execute(place)
             return
         if device.uid == device.gid == 0:
             return  # the child's umask is 0
         parent, name = root.locate(device.path)
         os.chown(name, device.uid, device.gid, dir_fd=parent, follow_symlinks=False)
         os.chmod(name, device.mode, dir_fd=parent)
+
+
+def _node_of(device: Device, kind: int) -> str:
+    """Return the path of the host's own node of a device."""
+    wanted = kind, os.makedev(device.major, device.minor)
+    for path in _nodes(device.path):
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        if (stat.S_IFMT(status.st_mode), status.st_rdev) == wanted:
+            return path
+    raise Failed(
+        f"the host has no node of device {device.kind} {device.major}:{device.minor}, and none can"
+        f" be made at {device.path} in a user namespace"
+    )
+
+
+def _nodes(likely: str) -> Iterator[str]:
+    yield likely
+    for directory, _, names in os.walk("/dev"):
+        yield from (f"{directory}/{name}" for name in names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class Unshare:
 
 @dataclass(frozen=True, slots=True)
 class BecomeRoot:
-    """Take on uid and gid 0 of a new user namespace."""
+    """Take on uid and gid 0 of the user namespace, without the host's groups."""
 
     def describe(self) -> str:
         """See `Operation`."""
@@ -100,10 +100,12 @@ class BecomeRoot:
 
     def call(self) -> str:
         """See `Operation`."""
-        return "setresgid(0, 0, 0); setresuid(0, 0, 0)"
+        return "setgroups({}); setresgid(0, 0, 0); setresuid(0, 0, 0)"
 
     def execute(self, _: Place) -> None:
         """See `Operation`."""
+        if os.getgroups():
+            os.setgroups(())
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
 

@@ -8,25 +8,27 @@ fails before `create` returns is undone: the child is killed and the cgroup remo
 import json
 import os
 import signal
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from tiffin.errors import FailedPrecondition, InvalidArgument
-from tiffin.linux import mounts, pidfd, syscalls
-from tiffin.linux.cgroups.group import Group, write
+from tiffin.linux import pidfd, syscalls
+from tiffin.linux.cgroups.group import Group
 from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.linux.cgroups.layout import Layout, detect
 from tiffin.runtime import child, companions, config
 from tiffin.runtime.child import ChildOptions
 from tiffin.runtime.companions import Companions
-from tiffin.runtime.config import Config, IdMapping, JsonObject
-from tiffin.runtime.exec import Container, clone_in, execute_in
+from tiffin.runtime.config import Config, JsonObject
+from tiffin.runtime.exec import Container, clone_in, clone_in_user, execute_in
 from tiffin.runtime.handshake import Channel, Kind, Message, close_all, pair
 from tiffin.runtime.network_sockets import descriptors
 from tiffin.runtime.plan import Prepared, clone_flags, default_device_rules, plan
 from tiffin.runtime.programs import Programs
 from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio
+from tiffin.spec.id_mapping import IdMappings
 
 CREATE_FAILED = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
@@ -98,9 +100,10 @@ class _Creation:
         is_born_in_group = bool(self.group.directory())
         if is_born_in_group:
             self._make_group(resources)
-        root_fd = self._detached_root()
+        scope = self.undo.enter_context(ExitStack())
+        root_fd, made = self._mount_outside(scope)
         files = self.group.join_files(resources)
-        prepared = Prepared(files, _shown(files, layout), root_fd)
+        prepared = Prepared(files, _shown(files, layout), root_fd, made)
         wants_network = self.options.network_sockets and self.config.has_new("network")
         # Planned before the fork: in the child, each page that is touched is copied first.
         steps = plan(self.container_id, self.config, prepared, program)
@@ -114,7 +117,7 @@ class _Creation:
                 dns_sockets=wants_network and self.options.dns_sockets,
                 init_process=self.options.init_process,
                 explain=self.options.explain is not None,
-                keep=(root_fd,) if root_fd >= 0 else (),
+                keep=tuple(fd for fd in (root_fd, *made.values()) if fd >= 0),
             )
             child.run(
                 steps,
@@ -124,8 +127,7 @@ class _Creation:
                 choices,
             )
         theirs.close()
-        if root_fd >= 0:
-            os.close(root_fd)
+        scope.close()
         # Before the group can go, whoever stands in it must.
         self.undo.callback(companions.end, descriptor)
         self._explain(
@@ -159,20 +161,29 @@ class _Creation:
             f'mkdir("…{self.group.path}"); write(limits of {", ".join(sorted(resources))})',
         )
 
-    def _detached_root(self) -> int:
+    def _mount_outside(self, scope: ExitStack) -> tuple[int, Mapping[int, int]]:
         if self.config.rootfs:
             os.makedirs(self.config.root, exist_ok=True)
-        # Root of a user namespace may not mount every file system; the host's root does it then.
-        if not (self.config.has_new("user") and self.config.rootfs):
-            return -1
-        return mounts.detached(self.config.rootfs)
+        if not self.config.needs_outside:
+            return -1, {}
+        from tiffin.runtime import outside  # for few containers
+
+        try:
+            found = outside.mount_outside(self.config, scope)
+        except OSError as error:
+            raise FailedPrecondition(f"{CREATE_FAILED}{_plain(error)}: unknown") from error
+        return found.root, found.mounts
 
     def _fork(self, flags: int) -> tuple[int, int]:
         directory = -1
         if self.group.directory():
             directory = os.open(self.group.directory(), os.O_RDONLY | os.O_CLOEXEC)
+        user_namespace = self.config.namespace("user")
         pid_namespace = self.config.namespace("pid")
         try:
+            if user_namespace is not None and user_namespace.path:
+                joined = pid_namespace.path if pid_namespace is not None else ""
+                return clone_in_user(user_namespace.path, joined, flags, directory)
             if pid_namespace is not None and pid_namespace.path:
                 fd = os.open(pid_namespace.path, os.O_RDONLY | os.O_CLOEXEC)
                 try:
@@ -187,11 +198,12 @@ class _Creation:
                 os.close(directory)
 
     def _map_ids(self, pid: int) -> None:
-        for file, mappings in (
-            ("uid_map", self.config.uid_mappings),
-            ("gid_map", self.config.gid_mappings),
-        ):
-            write(f"/proc/{pid}/{file}", _map_text(mappings))
+        from tiffin.linux.user_namespace import write_maps
+
+        try:
+            write_maps(pid, IdMappings(self.config.uid_mappings, self.config.gid_mappings))
+        except OSError as error:
+            raise FailedPrecondition(f"{CREATE_FAILED}{_plain(error)}: unknown") from error
 
     def _explain(self, step: str, call: str) -> None:
         if self.options.explain is not None:
@@ -373,10 +385,6 @@ def _with_default_devices(resources: JsonObject) -> JsonObject:
     rules = resources["devices"]
     missing = [rule for rule in default_device_rules() if rule not in rules]
     return {**resources, "devices": [*rules, *missing]}
-
-
-def _map_text(mappings: tuple[IdMapping, ...]) -> str:
-    return "".join(f"{item.container} {item.host} {item.size}\n" for item in mappings)
 
 
 def _flags_text(flags: int) -> str:

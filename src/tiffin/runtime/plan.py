@@ -8,8 +8,8 @@ Privileges go last, and the filter after them, since from then on the child live
 """
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from tiffin.errors import InvalidArgument
 from tiffin.linux.namespaces import KINDS
@@ -120,6 +120,8 @@ class Prepared:
     """v1: (directory name, directory on the host); () for v2."""
     root_fd: int = -1
     """The root file system as a detached mount, if the child may not make it itself."""
+    mounts: Mapping[int, int] = field(default_factory=dict)
+    """Likewise of `Config.mounts`, by place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +192,9 @@ def _enter(container_id: str, config: Config, prepared: Prepared) -> Sequence[Op
     steps.append(NewSession())
     steps += [
         JoinNamespace(item.kind, item.path)
-        for item in sorted(config.namespaces, key=lambda item: item.kind != "user")
-        if item.path and item.kind != "pid"
+        for item in config.namespaces
+        if item.path and item.kind not in ("pid", "user")  # in those it was born
     ]
-    if config.has_new("user"):
-        steps.append(BecomeRoot())
     if config.has_new("time"):
         steps.append(Unshare(("time",)))  # entered by the exec that follows
     if config.has_new("network"):
@@ -209,7 +209,7 @@ def _enter(container_id: str, config: Config, prepared: Prepared) -> Sequence[Op
 
 def _joins_early(config: Config) -> bool:
     # The root of a user namespace may not enter groups that the host's root owns.
-    return config.has_new("user")
+    return config.namespace("user") is not None
 
 
 def _groups(config: Config, prepared: Prepared) -> list[Operation]:
@@ -234,17 +234,20 @@ def _through_proc(process: ProcessConfig) -> list[Operation]:
 
 def _build(config: Config, prepared: Prepared) -> Sequence[Operation]:
     steps: list[Operation] = []
-    for name, value in config.sysctl:
-        _check_sysctl(config, name)
-        steps.append(SetSysctl(name, value))
     if "shared" in config.root_propagation:
         steps.append(PrivateParent(config.root))
     else:
         steps.append(Separate())
     steps.append(MountRoot(config.root, config.rootfs, prepared.root_fd))
+    if config.namespace("user") is not None:
+        # Not before: the way to that place is open to the host's root alone.
+        steps.append(BecomeRoot())
+    for name, value in config.sysctl:
+        _check_sysctl(config, name)
+        steps.append(SetSysctl(name, value))
     has_own_dev = True
     groups = [] if _joins_early(config) else _groups(config, prepared)
-    for item in config.mounts:
+    for index, item in enumerate(config.mounts):
         _check_mount(item.fstype, item.source, item.target)
         if item.fstype.startswith("cgroup"):
             steps, groups = [*steps, *groups], []
@@ -253,7 +256,7 @@ def _build(config: Config, prepared: Prepared) -> Sequence[Operation]:
         elif item.fstype == "cgroup":
             steps.append(MountInside(Mount("cgroup2", "cgroup2", item.options, item.target)))
         else:
-            steps.append(MountInside(item))
+            steps.append(MountInside(item, prepared.mounts.get(index, -1)))
         if item.fstype == "bind" and os.path.normpath(item.target) == "/dev":
             has_own_dev = False
     if has_own_dev:

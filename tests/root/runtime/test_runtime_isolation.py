@@ -2,7 +2,6 @@
 
 import json
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
@@ -325,23 +324,6 @@ def test_own_cgroups_are_shown_read_only(rig: Rig) -> None:
     )
     assert rig.tag not in text
     assert "memory" in text
-
-
-def test_a_user_namespace_maps_ids(rig: Rig) -> None:
-    document = rig.config("sh", "-c", "id -u; cat /proc/self/uid_map; touch /tmp/mine")
-    document["linux"]["namespaces"].append({"type": "user"})
-    for key in ("uidMappings", "gidMappings"):
-        document["linux"][key] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
-    bundle = rig.bundle(document)
-    (bundle / "rootfs").mkdir()
-    for path in (bundle, *bundle.parents):
-        path.chmod(stat.S_IMODE(path.stat().st_mode) | 0o011)
-    for path in (rig.lower, *rig.lower.rglob("*"), rig.place / "upper1"):
-        os.chown(path, 100000, 100000, follow_symlinks=False)
-    text, ended = rig.run(document)
-    assert ended.status == 0, text
-    assert text.split() == ["0", "0", "100000", "65536"]
-    assert (rig.place / "upper1/tmp/mine").stat().st_uid == 100000
 
 
 def test_explain_tells_each_step(rig: Rig) -> None:
