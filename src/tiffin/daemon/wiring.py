@@ -35,7 +35,7 @@ from tiffin.errors import InvalidArgument
 from tiffin.fs import atomic
 from tiffin.fs.trash import Trash
 from tiffin.images.store import ImageStore
-from tiffin.logs.options import KNOWN as LOG_DRIVERS
+from tiffin.logs.options import REGISTERED as LOG_DRIVERS
 from tiffin.registry.endpoints import RegistryOptions
 from tiffin.registry.transport import Retry
 from tiffin.server.routes import build as build_routes
@@ -312,7 +312,7 @@ def system_settings(
         debug=config.debug,
         labels=config.labels,
         log_driver=config.containers.log_driver,
-        log_drivers=sorted(LOG_DRIVERS),
+        log_drivers=LOG_DRIVERS,
         network_drivers=network_drivers,
         runtimes=runtimes.names(),
         default_runtime=runtimes.default,

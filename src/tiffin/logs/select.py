@@ -1,6 +1,7 @@
 """Which class is behind a log driver's name, and where it keeps its file.
 
-`local` keeps the same records as `json-file` and differs in its defaults only (compressed).
+`local` keeps the same records as `json-file` and differs in its defaults only (compressed). Drivers
+that send logs elsewhere keep a copy, so that `docker logs` works with them too.
 """
 
 from collections.abc import Mapping
@@ -11,9 +12,11 @@ from tiffin.logs import options as log_options
 from tiffin.logs.driver import LogDriver, LogReader
 from tiffin.logs.json_file import open_driver
 from tiffin.logs.none import NoneDriver
+from tiffin.logs.options import FILE_DRIVERS, REMOTE_DRIVERS
 
 DEFAULT_DRIVER = "json-file"
 _FILES = {"json-file": "json.log", "local": "local.log"}
+_COPY = "cached.log"
 
 
 def validate(driver: str, options: Mapping[str, str]) -> None:
@@ -21,11 +24,15 @@ def validate(driver: str, options: Mapping[str, str]) -> None:
     log_options.validate(driver, options)
 
 
-def log_file(driver: str, directory: Path) -> Path | None:
-    """Return the file that the driver writes in a container's log directory, None if it has none.
+def is_remote(driver: str) -> bool:
+    """Whether the driver sends logs elsewhere (`remote.py`)."""
+    return driver in REMOTE_DRIVERS
 
-    `LogPath` of an inspected container.
-    """
+
+def log_file(driver: str, directory: Path, options: Mapping[str, str] | None = None) -> Path | None:
+    """Return the file in a container's log directory that can be read back, None if it has none."""
+    if is_remote(driver):
+        return directory / _COPY if log_options.has_cache(options or {}) else None
     name = _FILES.get(driver)
     return directory / name if name else None
 
@@ -36,12 +43,13 @@ def writer(
     options: Mapping[str, str],
     attributes: Mapping[str, str] | None = None,
 ) -> LogDriver:
-    """Open the log for writing; OSError if that fails, InvalidArgument for bad options."""
+    """Open the log (or the copy) for writing; OSError if that fails, InvalidArgument."""
     log_options.validate(driver, options)
-    path = log_file(driver, directory)
+    path = log_file(driver, directory, options)
     if path is None:
         return NoneDriver()
-    parsed = log_options.parse(driver, options)
+    is_file = driver in FILE_DRIVERS
+    parsed = log_options.parse(driver, options) if is_file else log_options.cache(options)
     directory.mkdir(mode=0o710, parents=True, exist_ok=True)
     return open_driver(
         path,
@@ -53,9 +61,8 @@ def writer(
 
 
 def reader(driver: str, directory: Path, options: Mapping[str, str] | None = None) -> LogReader:
-    """Return the reader of a container's log; FailedPrecondition if the driver keeps nothing."""
-    del options
-    path = log_file(driver, directory)
+    """Return the reader of a container's log; FailedPrecondition if nothing of it is kept here."""
+    path = log_file(driver, directory, options)
     if path is None:
         raise FailedPrecondition("configured logging driver does not support reading")
     # The reader is not needed in the shim, which imports this module for `writer`.

@@ -21,10 +21,14 @@ class Faults:
         import traceback  # next to no shim needs it
 
         text = traceback.format_exc()
+        self.tell(text)
+        return text.strip().rpartition("\n")[2]
+
+    def tell(self, text: str) -> None:
+        """Note a text."""
         if self._count < MAX_FAULTS:
             self._count += 1
-            self._write(text)
-        return text.strip().rpartition("\n")[2]
+            self._write(text.rstrip("\n") + "\n")
 
     def _write(self, text: str) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC

@@ -4,6 +4,7 @@ import mmap
 import os
 import stat
 from collections.abc import Callable
+from typing import Protocol
 
 from tiffin.shim.client import Client
 from tiffin.shim.loop import READ, Loop
@@ -54,7 +55,14 @@ class Output:
         self.is_pipe = stat.S_ISFIFO(os.fstat(fd).st_mode)
 
 
-LogWrite = Callable[[str, memoryview], None]
+class LogSink(Protocol):
+    """Where output is kept."""
+
+    def write(self, name: str, portion: memoryview) -> None:
+        """Take output; `name` is that of the stream."""
+
+    def hold_up(self, relieved: Callable[[], None]) -> bool:
+        """Whether the process should wait; `relieved` is called when it need not any longer."""
 
 
 class Streams:
@@ -70,7 +78,7 @@ class Streams:
         *,
         stdin: Stdin | None,
         stdin_once: bool,
-        log: LogWrite | None,
+        log: LogSink | None,
         on_drained: Callable[[], None],
     ) -> None:
         self._loop = loop
@@ -139,9 +147,13 @@ class Streams:
 
     def _on_readable(self, output: Output) -> None:
         self._read(output)
-        may_wait = len(self._clients) == 1 and not self._paused
-        if may_wait and self._clients[0].hold_up(self._resume):
+        if not self._paused and self._must_wait():
             self._pause()
+
+    def _must_wait(self) -> bool:
+        if self._log is not None and self._log.hold_up(self._resume):
+            return True
+        return len(self._clients) == 1 and self._clients[0].hold_up(self._resume)
 
     def _read(self, output: Output) -> bool:
         """Pass one portion on; whether there may be more."""
@@ -168,7 +180,7 @@ class Streams:
             if several:
                 client.let_spill()
         if self._log is not None:
-            self._log(output.name, portion)
+            self._log.write(output.name, portion)
         return True
 
     def _pause(self) -> None:

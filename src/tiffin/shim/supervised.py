@@ -9,7 +9,7 @@ from tiffin.shim.client import Client
 from tiffin.shim.loop import READ, Loop
 from tiffin.shim.stdin import Stdin
 from tiffin.shim.stdio import Ends, plumb
-from tiffin.shim.streams import Buffer, LogWrite, Streams
+from tiffin.shim.streams import Buffer, LogSink, Streams
 from tiffin.wire import stdcopy
 
 
@@ -61,7 +61,7 @@ class Supervised:
         process: Process,
         ends: Ends,
         *,
-        log: LogWrite | None,
+        log: LogSink | None,
         drain_s: float,
         on_exit: Callable[[int, int], None],
         on_ended: Callable[[int], None],

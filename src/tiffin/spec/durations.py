@@ -1,4 +1,6 @@
-"""Spans of time in the words that `docker ps` made familiar."""
+"""Spans of time, in the words that `docker ps` made familiar and in Go's notation."""
+
+import re
 
 
 def in_words(seconds: float) -> str:
@@ -26,3 +28,20 @@ def in_words(seconds: float) -> str:
     if hours < 24 * 365 * 2:
         return f"{hours // 24 // 30} months"
     return f"{hours // 24 // 365} years"
+
+
+_UNITS_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9,
+             "m": 60 * 10**9, "h": 3600 * 10**9}  # fmt: skip
+_PART = r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)"
+_DURATION = re.compile(rf"([+-]?)((?:{_PART})+|0)")
+
+
+def parse_duration(text: str) -> int:
+    """Return the nanoseconds of Go's notation (`1m30s`, `-1.5h`); ValueError in Go's words."""
+    match = _DURATION.fullmatch(text)
+    if match is None:
+        what = "missing unit in" if re.fullmatch(r"[+-]?[\d.]*\d[\d.]*", text) else "invalid"
+        raise ValueError(f'time: {what} duration "{text}"')
+    parts = re.findall(_PART, match[2])
+    total = sum(round(float(number) * _UNITS_NS[unit]) for number, unit in parts)
+    return -total if match[1] == "-" else total

@@ -52,7 +52,8 @@ async def _ended_within(container: Container, seconds: float) -> bool:
 def open_log(context: Context, container: Container) -> LogReader:
     """Return the reader of the container's log; FailedPrecondition if its driver keeps none."""
     settings = container.spec.host.log_config
-    return select.reader(settings.type, context.roots.container(container.id) / "log")
+    directory = context.roots.container(container.id) / "log"
+    return select.reader(settings.type, directory, settings.config)
 
 
 def parse_tail(text: str) -> int:
