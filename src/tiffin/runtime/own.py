@@ -5,6 +5,7 @@ the gate. A task holds: the child's pidfd, the channel until the program runs, t
 fails before `create` returns is undone: the child is killed and the cgroup removed.
 """
 
+import errno
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tiffin.errors import FailedPrecondition, InvalidArgument
+from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, TiffinError
 from tiffin.linux import pidfd, syscalls
 from tiffin.linux.cgroups.group import Group
 from tiffin.linux.cgroups.hierarchy import open_group
@@ -152,7 +153,7 @@ class _Creation:
         try:
             self.group.create(resources, self.options.warn or _ignore)
         except (OSError, ValueError) as error:
-            raise FailedPrecondition(
+            raise _refusal(error)(
                 f"{CREATE_FAILED}unable to apply cgroup configuration: {_plain(error)}: unknown"
             ) from error
         self.undo.callback(self.group.remove)
@@ -330,10 +331,8 @@ class OwnTask:
         """See `Task.update`."""
         try:
             self._group.update(_with_default_devices(resources), self._options.warn or _ignore)
-        except ValueError as error:
-            raise InvalidArgument(str(error)) from error
-        except OSError as error:
-            raise FailedPrecondition(f"failed to update container: {error}") from error
+        except (OSError, ValueError) as error:
+            raise _refusal(error)(f"failed to update container: {_plain(error)}") from error
 
     def stats(self) -> JsonObject:
         """See `Task.stats`."""
@@ -390,6 +389,13 @@ def _with_default_devices(resources: JsonObject) -> JsonObject:
 def _flags_text(flags: int) -> str:
     names = [name for name in dir(syscalls) if name.startswith("CLONE_NEW")]
     return " | ".join(name for name in names if getattr(syscalls, name) & flags) or "0"
+
+
+def _refusal(error: OSError | ValueError) -> type[TiffinError]:
+    """Return what a limit that could not be set is: the caller's fault, or that of the moment."""
+    if isinstance(error, ValueError) or error.errno in (errno.EINVAL, errno.ERANGE, errno.ENODEV):
+        return InvalidArgument
+    return Conflict if error.errno == errno.EBUSY else FailedPrecondition
 
 
 def _plain(error: OSError | ValueError) -> str:
