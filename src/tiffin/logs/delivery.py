@@ -28,7 +28,7 @@ class Delivery:
     """
 
     def __init__(
-        self, driver: RemoteDriver, *, limit: int, waits: bool, note: Callable[[OSError], None]
+        self, driver: RemoteDriver, *, limit: int, waits: bool, note: Callable[[Exception], None]
     ) -> None:
         self._driver = driver
         self._limit = limit
@@ -101,6 +101,10 @@ class Delivery:
                 if not failures:
                     self._note(error)
                 failures += 1
+            except Exception as error:  # noqa: BLE001  # a driver's bug costs one message
+                self._note(error)
+                self._give_up(batch)
+                continue
             left = _size_of(batch)
             if left < before:
                 self._sent(before - left)

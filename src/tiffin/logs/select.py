@@ -71,6 +71,13 @@ def reader(driver: str, directory: Path, options: Mapping[str, str] | None = Non
     return JsonFileReader(path)
 
 
+def cannot_start(reason: str) -> FailedPrecondition:
+    """Return the error of a container whose log driver cannot begin."""
+    return FailedPrecondition(
+        f"failed to create task for container: failed to initialize logging driver: {reason}"
+    )
+
+
 def remove(driver: str, directory: Path) -> None:
     """Unlink the log and its rotated files; succeeds if there are none."""
     path = log_file(driver, directory)

@@ -3,6 +3,7 @@
 import os
 import socket
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from tiffin.logs.address import ServerAddress
@@ -61,9 +62,7 @@ class SyslogDriver:
         if not self._is_datagram and self._is_closed():
             raise ConnectionResetError("the syslog server has closed the connection")
         while messages:
-            batch = [messages[n] for n in range(1 if self._is_datagram else _AT_ONCE)][
-                : len(messages)
-            ]
+            batch = list(islice(messages, 1 if self._is_datagram else _AT_ONCE))
             data = b"".join(self._writer.write(message) for message in batch if message.line)
             if data:
                 self._send(self._connection, data)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tiffin.errors import FailedPrecondition
 from tiffin.logs import select
 from tiffin.logs.driver import LogDriver
 from tiffin.shim.daemons import describe
@@ -74,9 +73,7 @@ def open_log(request: Create, loop: Loop, relay_fd: int | None = None) -> Log:
     try:
         driver = select.writer(request.log_driver, path, options, request.log_attributes)
     except OSError as error:
-        raise FailedPrecondition(
-            f"failed to initialize logging driver: {describe(error)}"
-        ) from error
+        raise select.cannot_start(describe(error)) from error
     if not select.is_remote(request.log_driver) or relay_fd == -1:
         return Log(driver, time.time_ns)
     from tiffin.shim.log_relay import LogRelay, start_relay  # few containers need it

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from tiffin.errors import FailedPrecondition
 from tiffin.logs import relay
 from tiffin.logs.remote import LogSource
+from tiffin.logs.select import cannot_start
 from tiffin.shim.faults import Faults
 from tiffin.shim.loop import HANG_UP, WRITE, Loop
 from tiffin.shim.protocol import Create
@@ -37,7 +37,7 @@ def start_relay(request: Create) -> tuple[socket.socket, int]:
         answer = _read_line(ours)
         if answer != relay.CONNECTED:
             reason = answer.decode(errors="replace").strip() or "the log relay has ended"
-            raise FailedPrecondition(f"failed to initialize logging driver: {reason}")
+            raise cannot_start(reason)
     except BaseException:
         ours.close()
         os.kill(pid, signal.SIGKILL)
@@ -54,9 +54,7 @@ def _read_line(connection: socket.socket) -> bytes:
         try:
             data = connection.recv(4096)
         except TimeoutError:
-            raise FailedPrecondition(
-                "failed to initialize logging driver: the log server does not answer"
-            ) from None
+            raise cannot_start("the log server does not answer") from None
         if not data:
             break
         line += data
