@@ -1,6 +1,7 @@
 """Cgroups on the real kernel: v1 as mounted, and what of v2 works in a hybrid set-up."""
 
 import os
+import select
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from tiffin.linux import pidfd, syscalls
 from tiffin.linux.cgroups.group import Group, write
 from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.linux.cgroups.layout import detect
+from tiffin.linux.cgroups.oom import OomNotices
 from tiffin.linux.cgroups.v2 import GroupV2
 
 pytestmark = pytest.mark.root
@@ -140,3 +142,54 @@ def test_a_parent_that_others_made_stays(tag: str) -> None:
     group.remove()
     assert place.is_dir()
     place.rmdir()
+
+
+def test_realtime_is_granted_by_the_parents_that_we_made(tag: str) -> None:
+    place = detect().v1["cpu"]
+    if not os.path.exists(f"{place}/cpu.rt_runtime_us"):
+        pytest.fail("this kernel does not schedule groups in real time")
+    first, second = open_group(f"{tag}/g"), open_group(f"{tag}/h")
+    try:
+        first.create({"cpu": {"realtimePeriod": 500_000, "realtimeRuntime": 50_000}}, no_warning)
+        second.create({"cpu": {"realtimeRuntime": 20_000}}, no_warning)
+        assert Path(f"{place}/{tag}/g/cpu.rt_runtime_us").read_text() == "50000\n"
+        assert Path(f"{place}/{tag}/cpu.rt_runtime_us").read_text() == "120000\n"
+        with pytest.raises(OSError, match="rt_runtime_us"):  # more than the machine has
+            second.update({"cpu": {"realtimeRuntime": 960_000}}, no_warning)
+    finally:
+        first.remove()
+        second.remove()
+
+
+def test_notices_of_memory_running_out(tag: str) -> None:
+    notices = OomNotices()
+    group, other = open_group(f"{tag}/i"), open_group(f"{tag}/j")
+    try:
+        for made in (group, other):
+            made.create({"memory": {"limit": 8 << 20, "swap": 8 << 20}}, no_warning)
+            assert notices.watch(made.path, made) is False
+        assert notices.ready() == []
+        descriptor = eat_memory(group)
+        assert select.select([notices], [], [], 10)[0], "no notice came"
+        assert notices.ready() == [group.path]
+        assert pidfd.wait(descriptor).signal == signal.SIGKILL
+        os.close(descriptor)
+        assert group.oom_kills() == 1
+        assert OomNotices().watch("later", group) is True
+        other.remove()  # v1 tells of that too, and it is no such notice
+        assert notices.ready() == []
+        notices.forget(group.path)
+    finally:
+        group.remove()
+        notices.close()
+
+
+def eat_memory(group: Group) -> int:
+    """Fork a child into the group that takes more memory than it may have."""
+    pid, descriptor = syscalls.clone3(0, exit_signal=signal.SIGCHLD)
+    if pid == 0:
+        for file in group.join_files():
+            write(file, "0")
+        taken = [bytearray(b"x") * (1 << 20) for _ in range(64)]
+        os._exit(len(taken))
+    return descriptor

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.root.runtime.runtime_rig import DEFAULT_CAPABILITIES, Rig, output, run_in
 
-from tiffin.errors import FailedPrecondition
+from tiffin.errors import FailedPrecondition, InvalidArgument
 from tiffin.linux import capabilities, pidfd, pty
 from tiffin.linux.cgroups.group import Group
 from tiffin.linux.cgroups.hierarchy import open_group
@@ -244,7 +244,7 @@ def test_stats_and_update(rig: Rig) -> None:
         assert task.stats()["memory"]["limit"] == 64 << 20
         task.update({"memory": {"limit": 128 << 20, "swap": 256 << 20}})
         assert task.stats()["memory"]["limit"] == 128 << 20
-        with pytest.raises(FailedPrecondition, match="failed to update container"):
+        with pytest.raises(InvalidArgument, match="failed to update container"):
             task.update({"cpu": {"cpus": "4096"}})
 
 
@@ -327,7 +327,9 @@ def test_a_failing_create_leaves_nothing(rig: Rig, step: str) -> None:
             document["process"]["apparmorProfile"] = "some-profile"
         case "user":
             document["process"]["user"] = {"uid": -5, "gid": 0}
-    with pytest.raises(FailedPrecondition, match="OCI runtime create failed"):
+    # A limit that cannot be is the caller's fault.
+    error = InvalidArgument if step == "cgroup" else FailedPrecondition
+    with pytest.raises(error, match="OCI runtime create failed"):
         rig.run(document, network_sockets=True)
 
 

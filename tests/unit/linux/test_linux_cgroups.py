@@ -153,7 +153,7 @@ def test_v2_stats_of_a_faked_tree(tmp_path: Path) -> None:
         "memory.max": "max\n",
         "memory.peak": "200\n",
         "memory.stat": "anon 60\ninactive_file 30\n",
-        "memory.events": "low 0\nmax 4\noom_kill 2\n",
+        "memory.events": "low 0\nmax 9\noom 4\noom_kill 2\n",
         "cpu.stat": "usage_usec 5\nuser_usec 3\nsystem_usec 2\nnr_periods 1\nthrottled_usec 9\n",
         "pids.current": "3\n",
         "pids.max": "max\n",
@@ -177,8 +177,8 @@ def test_v2_stats_of_a_faked_tree(tmp_path: Path) -> None:
 def test_v1_io_lines() -> None:
     text = "8:0 Read 4096\n8:0 Total 4096\nTotal 4096\n"
     assert stats.io_entries(text) == [
-        {"major": 8, "minor": 0, "op": "read", "value": 4096},
-        {"major": 8, "minor": 0, "op": "total", "value": 4096},
+        {"major": 8, "minor": 0, "op": "Read", "value": 4096},
+        {"major": 8, "minor": 0, "op": "Total", "value": 4096},
     ]
 
 

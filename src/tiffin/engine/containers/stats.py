@@ -21,25 +21,29 @@ async def stream(
 ) -> AsyncIterator[JsonObject]:
     """Yield one set of figures, or one each second until the client goes or the removal.
 
-    Without `one_shot` the first has figures of a second before, so that a rate can be told.
+    Without `one_shot` a single one has figures of a second before, so that a rate can be told.
     """
+    loop = asyncio.get_running_loop()
+    due = loop.time() + INTERVAL_S
     before: JsonObject | None = None
     if not follow and not one_shot and container.alive:
         before = await sample(container, None)
-        await _pause(container, INTERVAL_S)
+        await _pause(container, due - loop.time())
     while True:
         figures = await sample(container, before)
         yield figures
         if not follow:
             return
         before = figures
-        await _pause(container, INTERVAL_S)
+        await _pause(container, due - loop.time())
         if container.id not in context.registry:
             return
+        # A client that was slow to read is not sent a burst afterwards.
+        due = max(due, loop.time()) + INTERVAL_S
 
 
 async def _pause(container: Container, seconds: float) -> None:
-    await asyncio.wait([container.removal()], timeout=seconds)
+    await asyncio.wait([container.removal()], timeout=max(0.0, seconds))
 
 
 async def sample(container: Container, before: JsonObject | None) -> JsonObject:
@@ -52,10 +56,10 @@ async def sample(container: Container, before: JsonObject | None) -> JsonObject:
         raw = await handle.stats()
     except (Conflict, NotFound):
         return empty  # it has ended meanwhile
-    system_ns, cpus = await asyncio.to_thread(_system_cpu)
-    networks = await asyncio.to_thread(network_figures, container.instance.pid)
+    system_ns, cpus, networks = await asyncio.to_thread(_surroundings, container)
     return {
         **empty,
+        "read": rfc3339(raw.get("read_ns") or now_ns()),
         "pids_stats": _pids(raw.get("pids") or {}),
         "num_procs": 0,
         "cpu_stats": _cpu(raw.get("cpu") or {}, system_ns, cpus),
@@ -138,11 +142,18 @@ def _block_io(raw: JsonObject) -> JsonObject:
     return {name: raw.get(name) or None for name in names}
 
 
+def _surroundings(container: Container) -> tuple[int, int, JsonObject]:
+    """Return the machine's processor time and processors, and what the network carried."""
+    # What the host's interfaces carry is not the container's.
+    own = container.spec.host.network_mode != "host"
+    return *_system_cpu(), network_figures(container.instance.pid) if own else {}
+
+
 def _system_cpu() -> tuple[int, int]:
     """Return the whole machine's processor time in ns, and its number of processors."""
     with open("/proc/stat", encoding="ascii") as file:
         lines = file.read().splitlines()
-    ticks = sum(int(field) for field in lines[0].split()[1:9])
+    ticks = sum(int(field) for field in lines[0].split()[1:8])
     count = sum(1 for line in lines[1:] if line.startswith("cpu"))
     return ticks * _TICK_NS, count
 

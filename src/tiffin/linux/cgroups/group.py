@@ -136,14 +136,21 @@ def _make_all(root: str, path: str) -> str:
 def remove_parents(root: str, path: str) -> None:
     """Remove the parents of `path` that `make_directory` made, unless others live in them."""
     parent = os.path.dirname(path)
-    while parent != "/":
-        above, name = os.path.split(parent)
+    while parent != "/" and is_ours(root + parent):
         try:
-            os.getxattr(root + above, _note(name))
             os.rmdir(root + parent)
-        except OSError:  # not ours, not empty, or gone
+        except OSError:  # not empty, or gone
             return
-        parent = above
+        parent = os.path.dirname(parent)
+
+
+def is_ours(directory: str) -> bool:
+    """Tell whether `make_directory` made it as a parent of a group."""
+    above, name = os.path.split(directory)
+    try:
+        return bool(os.getxattr(above, _note(name)))
+    except OSError:
+        return False
 
 
 def _note(name: str) -> str:

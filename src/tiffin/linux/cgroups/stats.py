@@ -8,11 +8,12 @@ r"""The raw figures of a group, in one shape for v1 and v2 (counters in bytes an
              "throttled_ns": int, "percpu_ns": [int]},
      "pids": {"current", "limit": int},
      "blkio": {"io_service_bytes_recursive" | "io_serviced_recursive":
-               [{"major", "minor": int, "op": "read" | "write" | …, "value": int}]}}
+               [{"major", "minor": int, "op": "Read" | "Write" | …, "value": int}]}}
 
 A limit of 0 means none (`memory.limit` too); `percpu_ns` is empty in v2. What a kernel does not
-offer is 0 or empty. `cache` to be subtracted from usage, as Docker's clients do, is
-`memory.stats["total_inactive_file"]` in v1 and `["inactive_file"]` in v2.
+offer is 0 or empty. Operations have the kernel's names, `read` and `write` in v2. What is to be
+subtracted from usage, as Docker's clients do, is `memory.stats["total_inactive_file"]` in v1 and
+`["inactive_file"]` in v2.
 """
 
 from typing import Any
@@ -54,7 +55,7 @@ def io_entries(content: str) -> list[dict[str, Any]]:
     for line in content.splitlines():
         parts = line.split()
         if len(parts) == 3 and ":" in parts[0]:
-            entries.append(_entry(parts[0], parts[1].lower(), int(parts[2])))
+            entries.append(_entry(parts[0], parts[1], int(parts[2])))
     return entries
 
 

@@ -12,7 +12,7 @@ import signal
 import time
 from contextlib import ExitStack
 
-from tiffin.linux.cgroups import devices, stats
+from tiffin.linux.cgroups import devices, realtime, stats
 from tiffin.linux.cgroups.group import (
     Figures,
     OomNotice,
@@ -37,6 +37,11 @@ _THROTTLES = {
     "throttleReadIOPSDevice": "blkio.throttle.read_iops_device",
     "throttleWriteIOPSDevice": "blkio.throttle.write_iops_device",
 }
+_OLD_NAMES = {
+    "blkio.bfq.weight": "blkio.weight",
+    "blkio.bfq.weight_device": "blkio.weight_device",
+}
+"""Of the scheduler that Linux 5.0 removed."""
 _FREEZE_TIMEOUT_S = 10.0
 
 
@@ -351,10 +356,34 @@ class GroupV1:
                 raise
 
     def _write(self, setting: Setting, warn: Warn) -> None:
-        path = f"{self._directory(setting.controller)}/{setting.file}"
-        try:
-            write(path, setting.value)
-        except FileNotFoundError:
-            if not setting.optional:
-                raise
-            warn(f"the kernel does not support {setting.file}; it was not set")
+        directory = self._directory(setting.controller)
+        if setting.file == "cpu.rt_runtime_us":
+            realtime.grant(self._mounts["cpu"], self.path, int(setting.value))
+        for file in filter(None, (setting.file, _OLD_NAMES.get(setting.file))):
+            try:
+                write(f"{directory}/{file}", setting.value)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise self._explained(error, setting) from None
+            return
+        if not setting.optional:
+            raise FileNotFoundError(
+                errno.ENOENT, os.strerror(errno.ENOENT), f"{directory}/{setting.file}"
+            )
+        warn(f"the kernel does not support {setting.file}; it was not set")
+
+    def _explained(self, error: OSError, setting: Setting) -> OSError:
+        if error.errno != errno.EBUSY or setting.file != "memory.limit_in_bytes":
+            return error
+        memory = self._directory("memory")
+        usage, peak = (
+            stats.integer(f"{memory}/memory.{name}")
+            for name in ("usage_in_bytes", "max_usage_in_bytes")
+        )
+        return OSError(
+            errno.EBUSY,
+            f"unable to set memory limit to {setting.value} (current usage: {usage}, peak usage:"
+            f" {peak})",
+            f"{memory}/{setting.file}",
+        )

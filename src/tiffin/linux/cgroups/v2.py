@@ -33,13 +33,16 @@ _IO_LIMITS = {
 }
 
 
-def plan(resources: Resources) -> tuple[Setting, ...]:
-    """Return what to write for the resources that are named, in order; ValueError."""
+def plan(resources: Resources, *, bfq: bool = False) -> tuple[Setting, ...]:
+    """Return what to write for the resources that are named, in order; ValueError.
+
+    `bfq`: block I/O weights are those of the BFQ scheduler, which has v1's range.
+    """
     return (
         *_memory(resources.get("memory") or {}),
         *_cpu(resources.get("cpu") or {}),
         *_pids(resources.get("pids") or {}),
-        *_io(resources.get("blockIO") or {}),
+        *_io(resources.get("blockIO") or {}, bfq=bfq),
         *_others(resources),
     )
 
@@ -98,14 +101,14 @@ def _pids(pids: Resources) -> list[Setting]:
     return [Setting("pids", "pids.max", _number(limit))] if limit else []
 
 
-def _io(blkio: Resources) -> list[Setting]:
+def _io(blkio: Resources, *, bfq: bool) -> list[Setting]:
     settings = []
+    file, converted = ("io.bfq.weight", int) if bfq else ("io.weight", weight_of_blkio)
     if blkio.get("weight"):
-        value = str(weight_of_blkio(blkio["weight"]))
-        settings.append(Setting("io", "io.weight", value, optional=True))
+        settings.append(Setting("io", file, str(converted(blkio["weight"])), optional=True))
     for device in blkio.get("weightDevice") or []:
-        value = f"{device['major']}:{device['minor']} {weight_of_blkio(device['weight'])}"
-        settings.append(Setting("io", "io.weight", value, optional=True))
+        value = f"{device['major']}:{device['minor']} {converted(device['weight'])}"
+        settings.append(Setting("io", file, value, optional=True))
     for name, key in _IO_LIMITS.items():
         for device in blkio.get(name) or []:
             rate = str(device["rate"]) if device["rate"] else "max"
@@ -156,7 +159,7 @@ class GroupV2:
 
     def update(self, resources: Resources, warn: Warn) -> None:
         """See `Group.update`."""
-        settings = plan(resources)
+        settings = plan(resources, bfq=os.path.exists(f"{self._place}/io.bfq.weight"))
         if resources.get("devices"):
             rules = devices.parse(resources["devices"])
             device_filter.replace(self._place, device_filter.assemble(rules))
@@ -235,7 +238,7 @@ class GroupV2:
                 "max_usage": stats.integer(f"{place}/memory.peak"),
                 "limit": stats.integer(f"{place}/memory.max"),
                 "swap_usage": stats.integer(f"{place}/memory.swap.current"),
-                "failcnt": events.get("max", 0),
+                "failcnt": events.get("oom", 0),
                 "oom_kills": events.get("oom_kill", 0),
                 "stats": stats.table(f"{place}/memory.stat"),
             },
