@@ -145,6 +145,31 @@ def test_defaults_of_the_daemon_reach_containers(make_daemon: Callable[..., Daem
     )
 
 
+def test_devices_that_a_vendor_describes(
+    make_daemon: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    (tmp_path / "vendor.yaml").write_text(
+        "{cdiVersion: 0.6.0, kind: vendor.com/card, devices: [{name: one, containerEdits: {"
+        "env: [CARD=one], deviceNodes: [{path: /dev/card, hostPath: /dev/zero}]}}]}"
+    )
+    daemon = make_daemon("--cdi-spec-dir", str(tmp_path))
+    image = daemon.import_busybox()
+    shown = daemon.docker("info", "--format", "{{json .DiscoveredDevices}}").stdout
+    assert json.loads(shown) == [{"Source": "cdi", "ID": "vendor.com/card=one"}]
+    told = daemon.docker(
+        "run", "--rm", "--device", "vendor.com/card=one", image,
+        "sh", "-c", "echo $CARD; head -c 2 /dev/card | od -An -tx1",
+    )  # fmt: skip
+    assert told.stdout.split() == ["one", "00", "00"]
+    for arguments, words in (
+        (("--device", "vendor.com/card=two"), "unresolvable CDI devices vendor.com/card=two"),
+        (("--gpus", "all"), 'could not select device driver "" with capabilities: [[gpu]]'),
+    ):
+        failed = daemon.docker("run", "--rm", *arguments, image, "true", check=False)
+        assert failed.returncode == 125
+        assert words in failed.stderr
+
+
 def test_disk_usage_counts_everything(daemon: Daemon, busybox: str) -> None:
     daemon.docker("volume", "create", "df-volume")
     name = daemon.docker("run", "-d", busybox, "sh", "-c", "head -c 1000000 /dev/zero > /f")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tiffin.daemon.features import cdi_directories, ignored_features
 from tiffin.daemon.options import (
     BOOL,
     BY_FLAG,
@@ -107,6 +108,7 @@ class ContainerDefaults:
     cgroup_parent: str = ""
     no_new_privileges: bool = False
     seccomp_profile: str = ""
+    cdi_directories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +244,8 @@ def _build(values: Mapping[str, Any], path: Path) -> Config:
         containers=_containers(values),
         file=path,
         warnings=tuple(
-            f"{key} has no effect here and is ignored" for key in values if _is_ignored(key)
+            f"{what} has no effect here and is ignored"
+            for what in (*filter(_is_ignored, values), *ignored_features(values))
         ),
     )
 
@@ -395,6 +398,7 @@ def _containers(values: Mapping[str, Any]) -> ContainerDefaults:
         cgroup_parent=values.get("cgroup-parent", ""),
         no_new_privileges=values.get("no-new-privileges", False),
         seccomp_profile=values.get("seccomp-profile", ""),
+        cdi_directories=cdi_directories(values),
     )
 
 

@@ -201,6 +201,7 @@ def container_settings(config: Config) -> ContainerSettings:
         cgroupns_mode=defaults.cgroupns_mode or "private",
         cgroup_parent=defaults.cgroup_parent,
         security_options=security_options(defaults),
+        cdi_directories=defaults.cdi_directories,
     )
 
 
@@ -321,5 +322,6 @@ def system_settings(
         address_pools=config.bridge.address_pools,
         warnings=config.warnings,
         no_new_privileges=config.containers.no_new_privileges,
+        cdi_directories=config.containers.cdi_directories,
         seccomp_profile=config.containers.seccomp_profile,
     )

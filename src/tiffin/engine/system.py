@@ -13,6 +13,7 @@ from tiffin.api.filters import Filters
 from tiffin.api.types.system import (
     AddressPool,
     Component,
+    DeviceInfo,
     DiskUsage,
     FirewallInfo,
     IndexInfo,
@@ -67,6 +68,7 @@ class SystemSettings:
     warnings: Sequence[str] = ()
     no_new_privileges: bool = False
     seccomp_profile: str = ""
+    cdi_directories: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ class System:
         """Describe the daemon, its host and what it holds."""
         host, settings, counts = self._host, self.settings, self._nouns.containers()
         warnings = [*_missing(host.support), *settings.warnings]
+        devices, problems = await asyncio.to_thread(_discover, settings.cdi_directories)
         if not ipv4_forwarding():
             warnings.append("WARNING: IPv4 forwarding is disabled")
         return SystemInfo(
@@ -171,7 +174,9 @@ class System:
             security_options=_security(host, settings),
             default_address_pools=[AddressPool(base=b, size=s) for b, s in settings.address_pools],
             firewall_backend=FirewallInfo(driver="nftables"),
-            warnings=warnings,
+            cdi_spec_dirs=list(settings.cdi_directories),
+            discovered_devices=devices,
+            warnings=[*warnings, *problems],
             http_proxy=_proxy("HTTP_PROXY"),
             https_proxy=_proxy("HTTPS_PROXY"),
             no_proxy=os.environ.get("NO_PROXY", "") or os.environ.get("no_proxy", ""),
@@ -244,6 +249,18 @@ def _missing(support: Support) -> list[str]:
         ),
     ]
     return [f"WARNING: No {name} support" for has, name in offers if not has]
+
+
+def _discover(directories: Sequence[str]) -> tuple[list[DeviceInfo], list[str]]:
+    """Return the devices that vendors describe, and a warning for each bad description."""
+    present = [directory for directory in directories if os.path.isdir(directory)]  # noqa: PTH112
+    if not present:
+        return [], []
+    from tiffin.engine.cdi.catalogue import discover  # few machines have such devices
+
+    found = discover(present)
+    devices = [DeviceInfo(source="cdi", id=name) for name in sorted(found.devices)]
+    return devices, [f"CDI: {error}" for error in found.errors]
 
 
 def _registries(settings: SystemSettings) -> RegistryServiceConfig:

@@ -95,7 +95,7 @@ def test_the_file_has_dockers_keys(tmp_path: Path) -> None:
     assert config.tls is not None
     assert config.tls.verify
     assert config.registry.insecure == ("r:5000",)
-    assert config.warnings == ("features has no effect here and is ignored",)
+    assert config.warnings == ("feature buildkit has no effect here and is ignored",)
 
 
 def test_conflicts_are_told_in_dockers_words(tmp_path: Path) -> None:

@@ -106,11 +106,18 @@ class FirewallInfo(Wire):
     driver: str = field(name="Driver")
 
 
+class DeviceInfo(Wire):
+    """A device that a driver found, by its full name."""
+
+    source: str = field(name="Source")
+    id: str = field(name="ID")
+
+
 class SystemInfo(Wire):
     """`GET /info`."""
 
     omit_empty: ClassVar[frozenset[str]] = frozenset(
-        {"DefaultAddressPools", "HttpProxy", "HttpsProxy", "NoProxy"}
+        {"DefaultAddressPools", "DiscoveredDevices", "HttpProxy", "HttpsProxy", "NoProxy"}
     )
 
     id: str = field(name="ID")
@@ -171,6 +178,7 @@ class SystemInfo(Wire):
     runc_commit: Commit = field(name="RuncCommit", default_factory=Commit)
     init_commit: Commit = field(name="InitCommit", default_factory=Commit)
     cdi_spec_dirs: list[str] = field(name="CDISpecDirs", default_factory=list)
+    discovered_devices: list[DeviceInfo] = field(name="DiscoveredDevices", default_factory=list)
     product_license: str = field(name="ProductLicense", default="")
 
 

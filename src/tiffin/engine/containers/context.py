@@ -138,6 +138,8 @@ class Settings:
     cgroup_parent: str = ""
     security_options: Sequence[str] = ()
     """As `--security-opt` has them, for those that a container does not set."""
+    cdi_directories: Sequence[str] = ()
+    """Where vendors describe their devices; none if CDI is switched off."""
 
 
 @dataclass(frozen=True, slots=True)

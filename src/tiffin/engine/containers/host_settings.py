@@ -138,19 +138,9 @@ def _check_values(host: HostConfig) -> None:
         raise InvalidArgument("SHM size can not be less than 0")
     if host.isolation not in ("", "default"):
         raise InvalidArgument(f"invalid isolation '{host.isolation}' on linux")
-    _check_device_requests(host)
     _check_paths_and_annotations(host)
     if len(host.console_size) != 2 or not all(0 <= size <= 65535 for size in host.console_size):
         raise InvalidArgument(f"invalid console size: {host.console_size}")
-
-
-def _check_device_requests(host: HostConfig) -> None:
-    if host.device_requests:
-        request = host.device_requests[0]
-        shown = request.capabilities or []
-        raise InvalidArgument(
-            f'could not select device driver "{request.driver}" with capabilities: {shown}'
-        )
 
 
 def _check_paths_and_annotations(host: HostConfig) -> None:

@@ -290,6 +290,10 @@ def _write_bundle(
                 joined=joined,
             )
         )
+        if spec.host.device_requests:
+            from tiffin.engine.cdi.requests import inject  # few containers ask for devices
+
+            inject(config, spec.host.device_requests, context.settings.cdi_directories)
         if context.runtimes.find(spec.host.runtime) and _wants_init(context, container):
             wrap_in_init(config, context.runtimes.init())
         return write_bundle(context, spec.id, config)

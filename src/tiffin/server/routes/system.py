@@ -54,6 +54,7 @@ def routes(system: System) -> list[Route]:
         if request_version(request) < (1, 50):
             # Older clients warn where these are missing; our own rules do not depend on them.
             told |= {"BridgeNfIptables": True, "BridgeNfIp6tables": True}
+            told.pop("DiscoveredDevices", None)
         return json_response(told)
 
     async def disk_usage(request: web.Request) -> web.Response:
