@@ -30,6 +30,19 @@ def in_words(seconds: float) -> str:
     return f"{hours // 24 // 365} years"
 
 
+def in_go(nanoseconds: int) -> str:
+    """Return a span that is not negative as Go prints it, e.g. `1m30s`, `50ms`, `0s`."""
+    for unit, size in (("ns", 10**3), ("µs", 10**6), ("ms", 10**9)):
+        if 0 < nanoseconds < size:
+            return f"{nanoseconds * 1000 / size:.6f}".rstrip("0").rstrip(".") + unit
+    minutes, rest = divmod(nanoseconds, 60 * 10**9)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{rest / 10**9:.9f}".rstrip("0").rstrip(".") + "s"
+    if hours:
+        return f"{hours}h{minutes}m{seconds}"
+    return f"{minutes}m{seconds}" if minutes else seconds
+
+
 _UNITS_NS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9,
              "m": 60 * 10**9, "h": 3600 * 10**9}  # fmt: skip
 _PART = r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)"

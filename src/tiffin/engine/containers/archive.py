@@ -39,14 +39,21 @@ _GO_KINDS = {
 class Archives:
     """The files of one container. All methods block.
 
-    `mounts` are its resolved mount points, needed only while it does not run.
+    `mounts` are its resolved mount points, needed only while it does not run; `named` is what the
+    client called it.
     """
 
     def __init__(
-        self, context: Context, container: Container, mounts: Sequence[ResolvedMount] = ()
+        self,
+        context: Context,
+        container: Container,
+        mounts: Sequence[ResolvedMount] = (),
+        *,
+        named: str = "",
     ) -> None:
         self._context = context
         self._container = container
+        self._named = named or container.name
         self._mounts = mounts
 
     def stat(self, path: str) -> PathStat:
@@ -139,9 +146,7 @@ class Archives:
         try:
             yield
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise NotFound(
-                f"Could not find the file {path} in container {self._container.name}"
-            ) from error
+            raise NotFound(f"Could not find the file {path} in container {self._named}") from error
         except PermissionError as error:
             raise PermissionDenied(f"{path}: {os.strerror(error.errno or 0).lower()}") from error
         except OSError as error:

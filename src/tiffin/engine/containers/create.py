@@ -13,6 +13,7 @@ from tiffin.engine.containers import mount_points
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.files import make_directory
 from tiffin.engine.containers.host_settings import check_settings, complete
+from tiffin.engine.containers.links import register, take_links
 from tiffin.engine.containers.merge import merge, plain_config
 from tiffin.engine.containers.model import Container, ContainerSpec, now_ns
 from tiffin.engine.containers.names import check_name, make_name
@@ -48,7 +49,8 @@ async def create(
     context.runtimes.find(host.runtime)
     check_strings(config)
     complete(host, context.settings, context.registry, context.support)
-    container = await _build(context, config, host, image, request, name)
+    linked = take_links(host, context.registry)
+    container = await _build(context, config, host, image, request, name, linked)
     context.publish(container, "create")
     return CreateResponse(id=container.id, warnings=warnings)
 
@@ -86,6 +88,7 @@ async def _build(
     image: Image,
     request: CreateRequest,
     name: str,
+    linked: dict[str, ContainerId],
 ) -> Container:
     registry = context.registry
     identifier = ContainerId(new_id())
@@ -109,10 +112,13 @@ async def _build(
             host=host,
             mounts=mounts,
             endpoints=dict(networking.endpoints_config) if networking else {},
+            links=linked,
         )
         container = Container(spec, name)
         await context.store.saved(container, durable=True)
         registry.add(container)
+        for alias, child in linked.items():
+            register(registry, name, alias, child)
         undo.pop_all()
     return container
 

@@ -12,7 +12,8 @@ from tiffin.engine.containers.model import Container, now_ns
 from tiffin.engine.containers.status import Status
 from tiffin.engine.containers.times import rfc3339
 from tiffin.engine.tasks.contract import Attachment, ExecHandle, ExecRequest
-from tiffin.errors import TiffinError
+from tiffin.errors import Conflict, TiffinError
+from tiffin.spec.durations import in_go
 from tiffin.spec.ids import ExecId, new_id
 from tiffin.wire.stdcopy import Decoder
 
@@ -37,13 +38,19 @@ def test_command(container: Container) -> list[str]:
     return [*(config.shell or ["/bin/sh", "-c"]), *test[1:]]
 
 
-def begin(context: Context, container: Container) -> None:
-    """Start checking a container that has just started, if it has a check."""
+def begin(context: Context, container: Container, *, adopted: bool = False) -> None:
+    """Check from now on a container that has just started, if it has a check.
+
+    One that was `adopted` from an earlier daemon goes on with the health it had.
+    """
     command, settings = test_command(container), container.spec.config.healthcheck
     if not command or settings is None:
         container.health = None
         return
-    container.health = Health(status="starting")
+    if container.health is None:
+        container.health = Health(status="starting")
+    elif not adopted:
+        container.health.status, container.health.failing_streak = "starting", 0
     container.health_checks = asyncio.create_task(
         _check_for_ever(context, container, settings, command), name=f"health {container.id}"
     )
@@ -61,52 +68,77 @@ def end(container: Container) -> None:
 async def _check_for_ever(
     context: Context, container: Container, settings: HealthConfig, command: list[str]
 ) -> None:
-    began_ns = now_ns()
     while True:
-        in_start = now_ns() - began_ns < settings.start_period
-        starting = container.health is not None and container.health.status == "starting"
-        interval_ns = settings.interval or _DEFAULT_NS
-        if in_start and starting:
-            interval_ns = settings.start_interval or _DEFAULT_START_INTERVAL_NS
-        await asyncio.sleep(interval_ns / 1e9)
+        await asyncio.sleep(_interval_ns(container, settings) / 1e9)
         if container.status is Status.PAUSED:
             continue
-        in_start = now_ns() - began_ns < settings.start_period
+        began_ns = now_ns()
         result = await _check(context, container, settings, command)
-        _record(context, container, settings, result, in_start=in_start)
+        _record(context, container, settings, result, began_ns)
+
+
+def _interval_ns(container: Container, settings: HealthConfig) -> int:
+    if _is_starting(container, settings, now_ns()):
+        return settings.start_interval or _DEFAULT_START_INTERVAL_NS
+    return settings.interval or _DEFAULT_NS
+
+
+def _is_starting(container: Container, settings: HealthConfig, moment_ns: int) -> bool:
+    """Tell whether failures do not count yet: in the start period, before any success."""
+    in_period = moment_ns - container.instance.started_ns < settings.start_period
+    return in_period and container.health is not None and container.health.status == "starting"
 
 
 async def _check(
     context: Context, container: Container, settings: HealthConfig, command: list[str]
 ) -> HealthResult:
-    start_ns, timeout_s = now_ns(), (settings.timeout or _DEFAULT_NS) / 1e9
-    identifier = new_id()
+    start_ns, timeout_ns = now_ns(), settings.timeout or _DEFAULT_NS
+    identifier, output = new_id(), _Output()
     context.publish(container, f"exec_create: {' '.join(command)}", execID=identifier)
     try:
-        code, output = await _run(context, container, identifier, command, timeout_s)
+        code = await _run(context, container, identifier, command, timeout_ns / 1e9, output)
+        said = output.text
     except TimeoutError:
-        code, output = -1, f"Health check exceeded timeout ({_seconds(timeout_s)})".encode()
+        code, said = -1, f"Health check exceeded timeout ({in_go(timeout_ns)})"
+        if output.text:
+            said += f": {output.text}"
     except TiffinError as error:
-        code, output = -1, str(error).encode()
+        code, said = -1, str(error)
     context.publish(container, "exec_die", execID=identifier, exitCode=str(code))
-    return HealthResult(
-        start=rfc3339(start_ns),
-        end=rfc3339(now_ns()),
-        exit_code=code,
-        output=output[:_OUTPUT_KEPT].decode(errors="replace"),
-    )
+    return HealthResult(start=rfc3339(start_ns), end=rfc3339(now_ns()), exit_code=code, output=said)
 
 
-def _seconds(value: float) -> str:
-    return f"{value:g}s"
+class _Output:
+    """The first 4 KiB that a check prints."""
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+        self._is_cut = False
+
+    def add(self, data: bytes) -> None:
+        """Keep what there is room for."""
+        room = _OUTPUT_KEPT - len(self._kept)
+        self._kept += data[:room]
+        self._is_cut = self._is_cut or len(data) > room
+
+    @property
+    def text(self) -> str:
+        """What was kept, with a sign that there was more."""
+        return self._kept.decode(errors="replace") + ("..." if self._is_cut else "")
 
 
 async def _run(
-    context: Context, container: Container, identifier: str, command: list[str], timeout_s: float
-) -> tuple[int, bytes]:
+    context: Context,
+    container: Container,
+    identifier: str,
+    command: list[str],
+    timeout_s: float,
+    output: _Output,
+) -> int:
+    """Execute the command and return its exit code; TimeoutError, and it is killed."""
     handle = container.handle
     if handle is None:
-        return -1, b"the container has ended"
+        raise Conflict(f"container {container.id} is not running")
     process = await asyncio.to_thread(oci_process, container, ExecCreateRequest(), command)
     ours, theirs = socket.socketpair()
     with ours:
@@ -115,16 +147,17 @@ async def _run(
                 ExecRequest(ExecId(identifier), process, attachment=_attachment(theirs))
             )
         context.publish(container, f"exec_start: {' '.join(command)}", execID=identifier)
-        output = asyncio.create_task(_collect(ours))
+        collecting = asyncio.create_task(_collect(ours, output))
         try:
             async with asyncio.timeout(timeout_s):
                 code = await running.wait()
-                return code, await output
+                await collecting
+                return code
         except BaseException:
             await _kill(running)
             raise
         finally:
-            output.cancel()
+            collecting.cancel()
 
 
 def _attachment(side: socket.socket) -> Attachment:
@@ -138,14 +171,12 @@ async def _kill(running: ExecHandle) -> None:
         log.debug("killing a health check: %s", error)
 
 
-async def _collect(side: socket.socket) -> bytes:
+async def _collect(side: socket.socket, output: _Output) -> None:
     side.setblocking(False)  # socket's own signature
-    loop, decoder, output = asyncio.get_running_loop(), Decoder(), bytearray()
+    loop, decoder = asyncio.get_running_loop(), Decoder()
     while data := await loop.sock_recv(side, 65536):
         for piece in decoder.feed(data):
-            if len(output) < _OUTPUT_KEPT:
-                output += piece.data
-    return bytes(output)
+            output.add(piece.data)
 
 
 def _record(
@@ -153,8 +184,7 @@ def _record(
     container: Container,
     settings: HealthConfig,
     result: HealthResult,
-    *,
-    in_start: bool,
+    began_ns: int,
 ) -> None:
     health = container.health
     if health is None or not container.alive:
@@ -163,9 +193,10 @@ def _record(
     health.log = [*health.log, result][-_RESULTS_KEPT:]
     if result.exit_code == 0:
         health.failing_streak, health.status = 0, "healthy"
-    elif not (in_start and before == "starting"):
+    elif not _is_starting(container, settings, began_ns):
         health.failing_streak += 1
         if health.failing_streak >= (settings.retries or _DEFAULT_RETRIES):
             health.status = "unhealthy"
+    context.store.save(container)
     if health.status != before:
         context.publish(container, f"health_status: {health.status}")

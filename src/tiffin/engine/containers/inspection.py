@@ -9,6 +9,7 @@ from tiffin.engine.bundle.environment import command_line
 from tiffin.engine.bundle.mount_point import MountKind
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.files import etc_files
+from tiffin.engine.containers.links import shown_host_config
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.status import Status
 from tiffin.engine.containers.times import rfc3339
@@ -43,7 +44,7 @@ async def inspect(
         driver=context.snapshotter.name,
         platform=spec.platform,
         exec_ids=[key for key, item in container.executions.items() if item.running] or None,
-        host_config=spec.host,
+        host_config=shown_host_config(context, container),
         graph_driver=await asyncio.to_thread(_graph_driver, context, container),
         mounts=[point.to_wire() for point in spec.mounts if point.kind is not MountKind.TMPFS],
         config=spec.config,

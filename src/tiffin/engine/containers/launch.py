@@ -18,7 +18,7 @@ from tiffin.engine.bundle.namespaces import cgroups_path, shared_with
 from tiffin.engine.bundle.users import Account, resolve_user
 from tiffin.engine.containers.context import Context, Explain, silent
 from tiffin.engine.containers.files import etc_files, write_files
-from tiffin.engine.containers.links import link_environment
+from tiffin.engine.containers.links import announce, link_environment
 from tiffin.engine.containers.model import Container, now_ns
 from tiffin.engine.containers.mount_points import create_sources
 from tiffin.engine.containers.rootfs import read_lines, stopped_view, view_key
@@ -76,6 +76,8 @@ async def launch(context: Context, container: Container, explain: Explain = sile
                 point.volume, container.id, point.target,
                 read_only=point.read_only, propagation=point.propagation,
             )  # fmt: skip
+    if context.registry.link_names(container.id):
+        await announce(context, container)
     context.publish(container, "start")
     return handle
 
@@ -88,13 +90,13 @@ async def _launch(context: Context, container: Container, explain: Explain) -> T
             clients.callback(os.close, attachment.fd)
         binary = context.runtimes.find(container.spec.host.runtime)
         joined = joined_namespaces(context, container)
+        linked = await link_environment(context, container)
         allocation = await context.networks.allocate(container.networks())
         undo.push_async_callback(context.networks.release, container.id)
         sockets = undo.enter_context(ExitStack())
         sockets.callback(allocation.close)
         explain("allocate network", _describe_network(allocation))
         resolved = await resolve_mounts(context, container)
-        linked = await link_environment(context, container)
         bundle = await asyncio.to_thread(
             _write_bundle, context, container, allocation, resolved, joined, linked
         )
@@ -290,10 +292,6 @@ def _write_bundle(
                 joined=joined,
             )
         )
-        if spec.host.device_requests:
-            from tiffin.engine.cdi.requests import inject  # few containers ask for devices
-
-            inject(config, spec.host.device_requests, context.settings.cdi_directories)
         if context.runtimes.find(spec.host.runtime) and _wants_init(context, container):
             wrap_in_init(config, context.runtimes.init())
         return write_bundle(context, spec.id, config)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -77,7 +78,10 @@ async def _choose(context: Context, options: ListOptions) -> list[Container]:
             continue
         if images is not None and container.spec.image_id not in images:
             continue
-        if _matches(container, filters) and await _matches_networks(context, container, filters):
+        names = (container.name, *context.registry.link_names(container.id))
+        if _matches(container, names, filters) and await _matches_networks(
+            context, container, filters
+        ):
             chosen.append(container)
             if options.limit and len(chosen) == options.limit:
                 break
@@ -140,12 +144,12 @@ def _descends(context: Context, chain_id: str, chains: set[str]) -> bool:
     return False
 
 
-def _matches(container: Container, filters: Filters) -> bool:
+def _matches(container: Container, names: Sequence[str], filters: Filters) -> bool:
     spec, instance = container.spec, container.instance
     if not filters.matches_labels(spec.config.labels):
         return False
-    names = filters.get("name")
-    if names and not any(_found(pattern, container.name) for pattern in names):
+    patterns = filters.get("name")
+    if patterns and not any(_found(pattern, name) for pattern in patterns for name in names):
         return False
     if not filters.fuzzy("id", container.id):
         return False
@@ -248,7 +252,7 @@ async def _summary(context: Context, container: Container) -> ContainerSummary:
     derived = container.summary_cache.get("summary")
     if not isinstance(derived, _Derived):
         settings = await context.networks.settings(container.networks())
-        derived = _derive(container, settings)
+        derived = _derive(container, settings, context.registry.link_names(container.id))
         if time.monotonic() >= container.volatile_until:
             container.summary_cache["summary"] = derived
     spec = container.spec
@@ -273,12 +277,12 @@ def _image_name(reference: str, image_id: str) -> str:
     return reference or image_id
 
 
-def _derive(container: Container, settings: NetworkSettings) -> _Derived:
+def _derive(container: Container, settings: NetworkSettings, link_names: Sequence[str]) -> _Derived:
     spec = container.spec
     shown = [point.to_wire() for point in spec.mounts if point.kind is not MountKind.TMPFS]
     annotations = spec.host.annotations
     return _Derived(
-        names=[f"/{container.name}"],
+        names=[f"/{name}" for name in (container.name, *link_names)],
         command=" ".join(_quoted(item) for item in command_line(spec.config)),
         networks=SummaryNetworks(networks=Raw(codec.encode(settings.networks))),
         mounts=Raw(codec.encode(shown)),

@@ -32,6 +32,8 @@ class ContainerSpec:
     host: HostConfig
     mounts: tuple[MountPoint, ...] = ()
     endpoints: dict[str, EndpointSettings | None] = field(default_factory=dict)
+    links: dict[str, ContainerId] = field(default_factory=dict)
+    """Linked containers by alias, on the default bridge."""
 
 
 @dataclass(slots=True)
@@ -46,6 +48,8 @@ class Instance:
     started_ns: int = 0
     finished_ns: int = 0
     restart_count: int = 0
+    health: Health | None = None
+    """What the checks found; None without checks."""
     stopped_by_user: bool = False
     """A policy of `unless-stopped` or `always` leaves it alone until it is started again."""
 
@@ -82,7 +86,6 @@ class Container:
         self.pending: list[Attachment] = []
         """Clients that attached before the start; their descriptors are ours until then."""
         self.executions: dict[str, ContainerExec] = {}
-        self.health: Health | None = None
         self.supervisor: asyncio.Task[None] | None = None
         """Waits for the end of the task, and then for the time to restart it."""
         self.health_checks: asyncio.Task[None] | None = None
@@ -107,6 +110,15 @@ class Container:
     def status(self) -> Status:
         """Present state."""
         return self.instance.status
+
+    @property
+    def health(self) -> Health | None:
+        """What the health checks found; None without any."""
+        return self.instance.health
+
+    @health.setter
+    def health(self, health: Health | None) -> None:
+        self.instance.health = health
 
     @property
     def alive(self) -> bool:
@@ -150,7 +162,7 @@ class Container:
             dns_search=host.dns_search or (),
             dns_options=host.dns_options or (),
             extra_hosts=host.extra_hosts or (),
-            links=host.links or (),
+            links=tuple(f"{child}:{alias}" for alias, child in self.spec.links.items()),
         )
 
     def notify_ended(self) -> None:

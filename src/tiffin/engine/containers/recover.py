@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from tiffin.engine.bundle.mount_point import MountKind
-from tiffin.engine.containers import policy, supervise
+from tiffin.engine.containers import links, policy, supervise
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.files import make_directory
 from tiffin.engine.containers.model import Container, now_ns
@@ -34,6 +34,9 @@ async def recover(context: Context) -> None:
     for container in await asyncio.to_thread(lambda: list(context.store.load())):
         context.registry.reserve(container.name, container.id)
         context.registry.add(container)
+    for container in context.registry:
+        for alias, child in container.spec.links.items():
+            links.register(context.registry, container.name, alias, child)
     await asyncio.to_thread(_restore_files, context)
     for container in context.registry:
         await _hold_volumes(context, container)
@@ -105,7 +108,7 @@ async def _reconcile(context: Context, container: Container) -> None:
         if instance.status not in ALIVE:
             instance.status = Status.RUNNING
         context.store.save(container)
-        supervise.follow(context, container, found)
+        supervise.follow(context, container, found, adopted=True)
 
 
 async def resume(context: Context) -> None:

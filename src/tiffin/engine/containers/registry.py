@@ -14,6 +14,8 @@ class Registry:
         self._by_id: dict[str, Container] = {}
         self._ids: list[str] = []
         self._names: dict[str, str] = {}
+        self._links: dict[str, list[str]] = {}
+        """Names of the form `parent/alias` by the container that they mean."""
 
     def __iter__(self) -> Iterator[Container]:
         return iter(list(self._by_id.values()))
@@ -42,6 +44,22 @@ class Registry:
         """Make `name` free again."""
         self._names.pop(name, None)
 
+    def link(self, name: str, target: str) -> None:
+        """Give a container a further name, `parent/alias`, unless that is taken."""
+        if self._names.setdefault(name, target) == target:
+            insort(self._links.setdefault(target, []), name)
+
+    def unlink(self, name: str) -> None:
+        """Make the name of a link free again."""
+        names = self._links.get(self._names.get(name, ""), [])
+        if name in names:
+            names.remove(name)
+            del self._names[name]
+
+    def link_names(self, identifier: str) -> list[str]:
+        """Return the names that links give to a container."""
+        return list(self._links.get(identifier, ()))
+
     def has_name(self, name: str) -> bool:
         """Tell whether the name is taken."""
         return name in self._names
@@ -57,6 +75,10 @@ class Registry:
             del self._ids[bisect_left(self._ids, container.id)]
         if self._names.get(container.name) == container.id:
             del self._names[container.name]
+        for alias in container.spec.links:
+            self.unlink(f"{container.name}/{alias}")
+        for name in self._links.pop(container.id, ()):
+            del self._names[name]
 
     def find(self, reference: str) -> Container:
         """Return the container named by full id, name or unique start of an id.

@@ -6,6 +6,7 @@ import logging
 import os
 
 from tiffin.engine.bundle.mount_point import MountKind
+from tiffin.engine.containers import links
 from tiffin.engine.containers import stop as stopping
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.model import Container
@@ -35,6 +36,7 @@ async def remove(
         container.move(Status.DEAD)
         raise
     try:
+        await links.forget(context, container)
         await _clean_up(context, container, volumes=volumes)
     except OSError as error:
         log.error("removing container %s: %s; the next start will clean up", container.id, error)

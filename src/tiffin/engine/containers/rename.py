@@ -1,5 +1,6 @@
 """Rename a container."""
 
+from tiffin.engine.containers import links
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.names import check_name
@@ -28,5 +29,6 @@ async def rename(context: Context, container: Container, new_name: str) -> None:
             context.registry.release(new_name)
             raise
         context.registry.release(old_name)
+        links.rename(context.registry, container, old_name)
         container.changed()
     context.publish(container, "rename", oldName=f"/{old_name}")

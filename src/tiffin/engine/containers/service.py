@@ -169,9 +169,9 @@ class Containers:
             remove.remove(self._context, self.find(reference), force=force, volumes=volumes)
         )
 
-    async def unlink(self, reference: str, alias: str) -> None:
-        """Forget one of its links."""
-        await uninterrupted(links.unlink(self._context, self.find(reference), alias))
+    async def unlink(self, name: str) -> None:
+        """Forget the link `parent/alias`."""
+        await uninterrupted(links.unlink(self._context, name))
 
     async def rename(self, reference: str, new_name: str) -> None:
         """Give it another name."""
@@ -205,7 +205,7 @@ class Containers:
             mounts = await launch.resolve_mounts(self._context, container)
         if action:
             self._context.publish(container, action)
-        return Archives(self._context, container, mounts)
+        return Archives(self._context, container, mounts, named=reference)
 
     # Execs
 

@@ -68,11 +68,11 @@ def routes(service: Containers) -> list[Route]:
         return json_response(list(await service.changes(request.match_info["name"])) or None)
 
     return [
-        Route("HEAD", "/containers/{name}/archive", stat),
-        Route("GET", "/containers/{name}/archive", get),
-        Route("PUT", "/containers/{name}/archive", put),
-        Route("GET", "/containers/{name}/export", export),
-        Route("GET", "/containers/{name}/changes", changes),
+        Route("HEAD", "/containers/{name:.+}/archive", stat),
+        Route("GET", "/containers/{name:.+}/archive", get),
+        Route("PUT", "/containers/{name:.+}/archive", put),
+        Route("GET", "/containers/{name:.+}/export", export),
+        Route("GET", "/containers/{name:.+}/changes", changes),
     ]
 
 

@@ -110,11 +110,11 @@ def routes(service: Containers) -> list[Route]:
         return out.response
 
     return [
-        Route("POST", "/containers/{name}/attach", attach),
-        Route("GET", "/containers/{name}/attach/ws", attach_websocket),
-        Route("GET", "/containers/{name}/logs", logs),
-        Route("POST", "/containers/{name}/wait", wait),
-        Route("GET", "/containers/{name}/stats", stats),
+        Route("POST", "/containers/{name:.+}/attach", attach),
+        Route("GET", "/containers/{name:.+}/attach/ws", attach_websocket),
+        Route("GET", "/containers/{name:.+}/logs", logs),
+        Route("POST", "/containers/{name:.+}/wait", wait),
+        Route("GET", "/containers/{name:.+}/stats", stats),
     ]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
 from aiohttp import web
 
 from tiffin.api.filters import Filters
@@ -17,8 +18,8 @@ from tiffin.api.types.resources import UpdateRequest, UpdateResponse
 from tiffin.api.types.summary import ContainerSummary
 from tiffin.engine.containers.context import Explain, silent
 from tiffin.engine.containers.listing import ListOptions, encode
-from tiffin.engine.containers.resize import check_size
-from tiffin.errors import InvalidArgument, NotFound, Unimplemented
+from tiffin.engine.containers.resize import parse_size
+from tiffin.errors import InvalidArgument, Unimplemented
 from tiffin.server.json import body, json_response
 from tiffin.server.query import filters, flag, integer
 from tiffin.server.routes import container_files, container_streams
@@ -65,8 +66,8 @@ class Containers(container_files.Containers, container_streams.Containers, Proto
     async def remove(self, reference: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it."""
 
-    async def unlink(self, reference: str, alias: str) -> None:
-        """Forget one of its links."""
+    async def unlink(self, name: str) -> None:
+        """Forget the link `parent/alias`."""
 
     async def rename(self, reference: str, new_name: str) -> None:
         """Give it another name."""
@@ -85,8 +86,8 @@ def routes(service: Containers) -> list[Route]:
     """Return all routes of containers."""
     return [
         *_looking(service),
-        *_life(service),
         *_changing(service),
+        *_life(service),
         *container_streams.routes(service),
         *container_files.routes(service),
     ]
@@ -105,6 +106,8 @@ def _looking(service: Containers) -> list[Route]:
             filters=filters(request),
         )
         summaries = await service.list(options)
+        if request_version(request) < (1, 46):
+            summaries = [_without_annotations(summary) for summary in summaries]
         return web.Response(body=encode(list(summaries)), content_type="application/json")
 
     async def inspect(request: web.Request) -> web.Response:
@@ -116,8 +119,8 @@ def _looking(service: Containers) -> list[Route]:
 
     return [
         Route("GET", "/containers/json", listing),
-        Route("GET", "/containers/{name}/json", inspect),
-        Route("GET", "/containers/{name}/top", top),
+        Route("GET", "/containers/{name:.+}/json", inspect),
+        Route("GET", "/containers/{name:.+}/top", top),
     ]
 
 
@@ -162,7 +165,8 @@ def _life(service: Containers) -> list[Route]:
 
     async def remove(request: web.Request) -> web.Response:
         if flag(request, "link"):
-            raise NotFound(f"Cannot get parent / for link name {_name(request)}")
+            await service.unlink(_name(request))
+            return web.Response(status=204)
         await service.remove(
             _name(request), force=flag(request, "force"), volumes=flag(request, "v")
         )
@@ -170,13 +174,13 @@ def _life(service: Containers) -> list[Route]:
 
     return [
         Route("POST", "/containers/create", create),
-        Route("POST", "/containers/{name}/start", start),
-        Route("POST", "/containers/{name}/stop", stop),
-        Route("POST", "/containers/{name}/restart", restart),
-        Route("POST", "/containers/{name}/kill", kill),
-        Route("POST", "/containers/{name}/pause", pause),
-        Route("POST", "/containers/{name}/unpause", unpause),
-        Route("DELETE", "/containers/{name}", remove),
+        Route("POST", "/containers/{name:.+}/start", start),
+        Route("POST", "/containers/{name:.+}/stop", stop),
+        Route("POST", "/containers/{name:.+}/restart", restart),
+        Route("POST", "/containers/{name:.+}/kill", kill),
+        Route("POST", "/containers/{name:.+}/pause", pause),
+        Route("POST", "/containers/{name:.+}/unpause", unpause),
+        Route("DELETE", "/containers/{name:.+}", remove),
     ]
 
 
@@ -195,7 +199,7 @@ def _changing(service: Containers) -> list[Route]:
         return web.Response(status=204)
 
     async def resize(request: web.Request) -> web.Response:
-        size = check_size(integer(request, "h"), integer(request, "w"))
+        size = parse_size(request.query.get("h", ""), request.query.get("w", ""))
         await service.resize(_name(request), *size)
         return web.Response(status=200)
 
@@ -210,28 +214,33 @@ def _changing(service: Containers) -> list[Route]:
         del request
         raise Unimplemented("checkpoints are not supported")
 
-    async def unlink(request: web.Request) -> web.Response:
-        name, alias = _name(request), request.match_info["alias"]
-        if not flag(request, "link"):
-            raise NotFound(f"No such container: {name}/{alias}")
-        await service.unlink(name, alias)
-        return web.Response(status=204)
-
     return [
-        Route("POST", "/containers/{name}/rename", rename),
-        Route("DELETE", "/containers/{name}/{alias}", unlink),
-        Route("POST", "/containers/{name}/resize", resize),
-        Route("POST", "/containers/{name}/update", update),
+        Route("POST", "/containers/{name:.+}/rename", rename),
+        Route("POST", "/containers/{name:.+}/resize", resize),
+        Route("POST", "/containers/{name:.+}/update", update),
         Route("POST", "/containers/prune", prune, since="1.25"),
-        Route("GET", "/containers/{name}/checkpoints", checkpoints, since="1.25"),
-        Route("POST", "/containers/{name}/checkpoints", checkpoints, since="1.25"),
-        Route("DELETE", "/containers/{name}/checkpoints/{checkpoint}", checkpoints, since="1.25"),
+        Route("GET", "/containers/{name:.+}/checkpoints", checkpoints, since="1.25"),
+        Route("POST", "/containers/{name:.+}/checkpoints", checkpoints, since="1.25"),
+        Route(
+            "DELETE", "/containers/{name:.+}/checkpoints/{checkpoint}", checkpoints, since="1.25"
+        ),
     ]
+
+
+def _without_annotations(summary: ContainerSummary) -> ContainerSummary:
+    host = msgspec.structs.replace(summary.host_config, annotations=msgspec.UNSET)
+    return msgspec.structs.replace(summary, host_config=host)
 
 
 def _check_version(request: web.Request, wanted: CreateRequest) -> None:
     """Drop or refuse what the client's API version did not have yet."""
     version, host = request_version(request), wanted.host_config
+    networking = wanted.networking_config
+    if version < (1, 44) and networking and len(networking.endpoints_config or {}) > 1:
+        named = ", ".join(networking.endpoints_config or {})
+        raise InvalidArgument(
+            f"Container cannot be created with multiple network endpoints: {named}"
+        )
     if host is None:
         return
     if version < (1, 40) and host.ipc_mode == "" and not host.privileged:

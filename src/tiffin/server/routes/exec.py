@@ -16,12 +16,11 @@ from tiffin.api.types.exec import (
     ExecStartRequest,
 )
 from tiffin.engine.containers.execution import Execution
-from tiffin.engine.containers.resize import check_size
+from tiffin.engine.containers.resize import parse_size
 from tiffin.engine.tasks.contract import Attachment
 from tiffin.errors import InvalidArgument, TiffinError
 from tiffin.server.hijack import MULTIPLEXED_STREAM, RAW_STREAM, hijack
 from tiffin.server.json import body, json_response
-from tiffin.server.query import integer
 from tiffin.server.routing import Route
 from tiffin.server.version import request_version
 from tiffin.wire import stdcopy
@@ -77,12 +76,12 @@ def routes(service: Execs) -> list[Route]:
         return json_response(await service.exec_inspect(request.match_info["id"]))
 
     async def resize(request: web.Request) -> web.Response:
-        size = check_size(integer(request, "h"), integer(request, "w"))
+        size = parse_size(request.query.get("h", ""), request.query.get("w", ""))
         await service.exec_resize(request.match_info["id"], *size)
         return web.Response(status=200)
 
     return [
-        Route("POST", "/containers/{name}/exec", create),
+        Route("POST", "/containers/{name:.+}/exec", create),
         Route("POST", "/exec/{id}/start", start),
         Route("GET", "/exec/{id}/json", inspect),
         Route("POST", "/exec/{id}/resize", resize),
