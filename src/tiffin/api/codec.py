@@ -5,6 +5,7 @@ On output each type says by `omit_empty` which members Go would leave out when t
 """
 
 import functools
+import re
 import types
 import typing
 from typing import Any, ClassVar, TypeVar
@@ -28,8 +29,27 @@ def decode(data: bytes, kind: type[T]) -> T:
     try:
         raw = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidArgument(f"invalid JSON: {error}") from error
+        raise InvalidArgument(_in_go(data, str(error))) from error
     return convert(raw, kind)
+
+
+def _in_go(data: bytes, said: str) -> str:
+    """Say what is wrong with a document in the words of Go's decoder, where it has some."""
+    place = re.search(r"\(byte (\d+)\)$", said)
+    if "trailing characters" in said:
+        return "unexpected content after JSON"
+    if "truncated" in said:
+        return "invalid JSON: unexpected EOF"
+    if place is None or int(place[1]) >= len(data):
+        return f"invalid JSON: {said}"
+    found = chr(data[int(place[1])])
+    if "object keys must be strings" in said:
+        return (
+            f"invalid JSON: invalid character '{found}' looking for beginning of object key string"
+        )
+    if "invalid character" in said:
+        return f"invalid JSON: invalid character '{found}' looking for beginning of value"
+    return f"invalid JSON: {said}"
 
 
 def convert(raw: object, kind: type[T]) -> T:

@@ -63,6 +63,8 @@ def decode_auths(header: str) -> dict[str, Credentials]:
     if not header:
         return {}
     document = _load(header)
+    if document is None:
+        return {}
     if not isinstance(document, Mapping):
         raise InvalidArgument("invalid X-Registry-Config header: expected an object")
     return {host_of(str(key)): Credentials.from_json(item) for key, item in document.items()}

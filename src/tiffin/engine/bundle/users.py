@@ -56,7 +56,8 @@ def resolve_user(user: str, extra_groups: Sequence[str], read: ReadLines) -> Acc
     if group:
         gid, supplementary = _find_group(group, groups), ()
     extra = tuple(_find_group(item, groups) for item in extra_groups)
-    ids = tuple(dict.fromkeys((*supplementary, *extra)))
+    # The primary one, too: without it a program could escape a rule that denies that group.
+    ids = tuple(dict.fromkeys((gid, *supplementary, *extra)))
     return Account(entry.uid, gid, ids, entry.home or "/")
 
 

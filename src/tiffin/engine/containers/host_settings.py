@@ -149,7 +149,9 @@ def _check_paths_and_annotations(host: HostConfig) -> None:
             raise InvalidArgument(f"invalid path: {path}")
     for key in host.annotations or {}:
         if not key:
-            raise InvalidArgument("it is not permitted to use an empty key as an annotation key")
+            raise InvalidArgument(
+                "invalid Annotations: the empty string is not permitted as an annotation key"
+            )
         if key.startswith("org.tiffin."):
             raise InvalidArgument(f"annotation {key} is reserved")
 
@@ -181,8 +183,8 @@ def complete(
         for key, bindings in (host.port_bindings or {}).items()
     }
     host.network_mode = _by_id(host.network_mode, registry)
-    host.pid_mode = _by_id(host.pid_mode, registry)
-    host.ipc_mode = _by_id(host.ipc_mode, registry)
+    host.pid_mode = _by_id(host.pid_mode, registry, required=True)
+    host.ipc_mode = _by_id(host.ipc_mode, registry, required=True)
 
 
 def _log_config(wanted: LogConfig, settings: Settings) -> LogConfig:
@@ -216,11 +218,13 @@ def _option_name(option: str) -> str:
     return re.split("[=:]", option, maxsplit=1)[0]
 
 
-def _by_id(mode: str, registry: Registry) -> str:
+def _by_id(mode: str, registry: Registry, *, required: bool = False) -> str:
     other = shared_with(mode)
     if not other:
         return mode
     try:
         return f"container:{registry.find(other).id}"
-    except NotFound:
+    except NotFound as error:
+        if required:
+            raise InvalidArgument(error.message) from error
         return mode  # it may exist by the time of the start, which will say so if not

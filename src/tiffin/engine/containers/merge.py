@@ -1,5 +1,6 @@
 """A container's configuration: what the client said, completed by its image's defaults."""
 
+import posixpath
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -39,6 +40,8 @@ def merge(config: Config, image: ContainerConfig | None) -> Config:
             f"the working directory '{merged.working_dir}' is invalid, "
             "it needs to be an absolute path"
         )
+    if merged.working_dir:
+        merged.working_dir = "/" + posixpath.normpath(merged.working_dir).lstrip("/")
     if merged.healthcheck is not None:
         _check_health(merged.healthcheck)
     return merged

@@ -59,7 +59,11 @@ def _explicit(host: HostConfig) -> Iterable[MountPoint]:
 def _inherited(host: HostConfig, registry: Registry) -> Iterable[MountPoint]:
     for text in host.volumes_from or ():
         reference, mode = parse_volumes_from(text)
-        for point in registry.find(reference).spec.mounts:
+        try:
+            other = registry.find(reference)
+        except NotFound as error:  # not an image that is missing, as a 404 would say
+            raise InvalidArgument(error.message) from error
+        for point in other.spec.mounts:
             if point.kind is not MountKind.TMPFS:
                 yield replace(
                     point,

@@ -189,14 +189,14 @@ def test_tmpfs() -> None:
 @pytest.mark.parametrize(
     ("user", "groups", "expected"),
     [
-        ("", (), Account(0, 0, (), "/root")),
-        ("root", (), Account(0, 0, (), "/root")),
-        ("user", (), Account(1000, 100, (77,), "/home/user")),
-        ("1000", (), Account(1000, 100, (77,), "/home/user")),
-        ("user:extra", (), Account(1000, 77, (), "/home/user")),
-        ("5", (), Account(5, 0, (), "/")),
-        ("5:6", ("extra", "9"), Account(5, 6, (77, 9), "/")),
-        ("user", ("extra",), Account(1000, 100, (77,), "/home/user")),
+        ("", (), Account(0, 0, (0,), "/root")),
+        ("root", (), Account(0, 0, (0,), "/root")),
+        ("user", (), Account(1000, 100, (100, 77), "/home/user")),
+        ("1000", (), Account(1000, 100, (100, 77), "/home/user")),
+        ("user:extra", (), Account(1000, 77, (77,), "/home/user")),
+        ("5", (), Account(5, 0, (0,), "/")),
+        ("5:6", ("extra", "9"), Account(5, 6, (6, 77, 9), "/")),
+        ("user", ("extra",), Account(1000, 100, (100, 77), "/home/user")),
     ],
 )
 def test_users(user: str, groups: tuple[str, ...], expected: Account) -> None:

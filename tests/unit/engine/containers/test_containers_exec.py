@@ -20,7 +20,7 @@ async def test_exec(lab: Lab, service: Containers, make: Make) -> None:
     process = fake.request.process
     assert process["args"] == ["echo", "hi"]
     assert process["cwd"] == "/w"
-    assert process["user"] == {"uid": 12, "gid": 34}
+    assert process["user"] == {"uid": 12, "gid": 34, "additionalGids": [34]}
     assert {"A=1", "B=2", "C=3", "TERM=xterm"} <= set(process["env"])
     assert process["capabilities"]["effective"] == []
     assert (await service.exec_inspect(identifier)).running
