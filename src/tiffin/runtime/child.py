@@ -7,6 +7,7 @@ or reports an error and ends. Nothing of the parent is used but values.
 import fcntl
 import gc
 import os
+import socket
 import stat
 import sys
 from collections.abc import Callable, Sequence
@@ -44,6 +45,9 @@ class ChildOptions:
     """Wait for START before the program."""
     keep: tuple[int, ...] = ()
     """Descriptors that the plan names."""
+    gate: int = -1
+    preserved: int = 0
+    """See `CreateOptions`."""
     enter: Callable[[], None] | None = None
     """Joins the running container; called after the plan's `enter`."""
 
@@ -100,6 +104,7 @@ class _Child:
         place = Place(
             lambda text: self._channel.send(Kind.WARNING, text),
             lambda: self._await(Kind.PREPARED),
+            self._await_hooks,
         )
         ResetSignals().execute(place)
         os.umask(0)
@@ -117,12 +122,14 @@ class _Child:
         _load_no_more()
         self._do(self._plan.pivot, place)
         place.close()
-        env = self._environment()
+        env = place.env = self._environment()
         self._do(self._plan.become, place)
         path = find(self._process.args[0], env)
         self._channel.send(Kind.READY, "", () if console < 0 else (console,))
         if console >= 0:
             os.close(console)
+        if self._options.gate >= 0:
+            self._go_through_gate()
         if self._options.gated:
             self._await(Kind.START)
         self._do(self._plan.last, place)
@@ -133,6 +140,17 @@ class _Child:
     def _do(self, operations: Sequence[Operation], place: Place) -> None:
         execute_all(operations, place, self._explain)
 
+    def _await_hooks(self) -> None:
+        self._channel.send(Kind.HOOKS)
+        self._await(Kind.PREPARED)
+
+    def _go_through_gate(self) -> None:
+        """Go on with whoever connects: the runtime that has made this process is gone."""
+        with socket.socket(fileno=self._options.gate) as gate:
+            connection, _ = gate.accept()
+        self._channel.close()
+        self._channel = Channel(connection)
+
     def _await(self, kind: Kind) -> None:
         message = self._channel.receive()
         if message.kind is not kind:
@@ -141,7 +159,9 @@ class _Child:
     def _take_descriptors(self) -> None:
         """Put stdio in place and close everything else that was inherited."""
         wanted = (self._stdio.stdin, self._stdio.stdout, self._stdio.stderr)
-        keep = sorted({self._channel.fileno(), *self._options.keep})
+        preserved = range(3, 3 + self._options.preserved)
+        kept = {self._channel.fileno(), self._options.gate, *self._options.keep, *preserved}
+        keep = sorted(kept - {-1})
         floor = max(*keep, 2) + 1
         high = []
         for fd in wanted:
@@ -180,7 +200,10 @@ class _Child:
 
     def _execute(self, path: str, env: list[str]) -> NoReturn:
         # The channel goes with the rest: its end is what tells the parent of success.
-        syscalls.close_range(3, flags=syscalls.CLOSE_RANGE_CLOEXEC)
+        first = 3 + self._options.preserved
+        for fd in range(3, first):
+            os.set_inheritable(fd, True)
+        syscalls.close_range(first, flags=syscalls.CLOSE_RANGE_CLOEXEC)
         try:
             syscalls.execveat(AT_FDCWD, path, list(self._process.args), env)
         except OSError as error:

@@ -6,13 +6,16 @@ Lenient about what is unknown or absent, strict about types: InvalidArgument nam
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tiffin.errors import InvalidArgument
 from tiffin.linux.namespaces import KINDS
 from tiffin.linux.rlimits import Rlimit
 from tiffin.spec.id_mapping import IdMapping, IdMappings
 from tiffin.spec.mount import Mount
+
+if TYPE_CHECKING:
+    from tiffin.runtime.hooks import Hook, Hooks
 
 JsonObject = dict[str, Any]
 
@@ -107,6 +110,8 @@ class Config:
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
     root_propagation: str = ""
+    hooks: "Hooks | None" = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
 
     def namespace(self, kind: str) -> Namespace | None:
         """Return the namespace of that OCI word, None if the host's is to be shared."""
@@ -166,6 +171,8 @@ def parse(document: JsonObject, bundle: Path) -> Config:
         masked_paths=linux.strings("maskedPaths"),
         readonly_paths=linux.strings("readonlyPaths"),
         root_propagation=linux.text("rootfsPropagation"),
+        hooks=_hooks(top),
+        annotations=top.section("annotations").strings_by_name(),
     )
 
 
@@ -314,6 +321,33 @@ def _idmaps(items: list[_Reader]) -> dict[int, IdMappings]:
         if mappings or "idmap" in words or "ridmap" in words:
             found[index] = mappings
     return found
+
+
+def _hooks(top: _Reader) -> "Hooks | None":
+    section = top.section("hooks")
+    if not section.value:
+        return None
+    from tiffin.runtime.hooks import Hooks  # few containers have some
+
+    return Hooks(
+        *(
+            tuple(_hook(item) for item in section.sections(kind))
+            for kind in ("prestart", "createRuntime", "createContainer", "startContainer",
+                         "poststart", "poststop")
+        )
+    )  # fmt: skip
+
+
+def _hook(item: _Reader) -> "Hook":
+    from tiffin.runtime.hooks import Hook
+
+    path, timeout_s = item.text("path"), item.integer("timeout")
+    if not path.startswith("/"):
+        raise InvalidArgument(f"{item.name}.path must be an absolute path, not {path!r}")
+    if item.value.get("timeout") is not None and timeout_s <= 0:
+        raise InvalidArgument(f"{item.name}.timeout must be greater than zero")
+    env = item.strings("env") if item.value.get("env") is not None else None
+    return Hook(path, item.strings("args"), env, timeout_s)
 
 
 def _namespace(item: _Reader) -> Namespace:

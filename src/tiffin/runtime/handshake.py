@@ -5,10 +5,15 @@
        │ ◄── NETWORK  + descriptors ────────── │  stands in its namespaces (if asked for)
        │ ◄── STEP, WARNING  (any number) ───── │  mounts its root
        │ ── PREPARED ────────────────────────► │  its cgroup is made, its ids are mapped: enters it
+       │ ◄── HOOKS ─────────────────────────── │  if the runtime has some to run before the pivot
+       │ ── PREPARED ────────────────────────► │
        │ ◄── READY    + console ────────────── │  has no privileges left; everything stands but the program
        │ ── START ───────────────────────────► │
        │ ◄── end of file ───────────────────── │  the program was executed
        │ ◄── ERROR (instead of any) ────────── │  it failed, and ends
+
+Where the runtime ends after READY, `start` is another process: it connects to the socket that the child
+was given as its gate, and the conversation goes on there.
 
 One SOCK_SEQPACKET pair; each message is a kind byte and UTF-8 text, with descriptors attached. The
 child's end is close-on-exec, which is what makes the end of file mean success.
@@ -35,6 +40,7 @@ class Kind(IntEnum):
     READY = 5
     START = 6
     ERROR = 7
+    HOOKS = 9
     CLOSED = 8
     """The other side is gone; never sent."""
 

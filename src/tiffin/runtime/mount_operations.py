@@ -17,6 +17,7 @@ from tiffin.linux.mount_api import (
     AT_RECURSIVE,
     MNT_DETACH,
     MOUNT_ATTR_RDONLY,
+    MS_MOVE,
     MS_PRIVATE,
     MS_REC,
     MS_SLAVE,
@@ -410,6 +411,27 @@ class PivotRoot:
         # The old root now lies over the new one; taking it away must not reach the host's mounts.
         mount_api.mount("", ".", "", MS_SLAVE | MS_REC)
         mount_api.umount2(".", MNT_DETACH)
+        os.chdir("/")
+        place.close()
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRoot:
+    """Move the container's root over the host's: for a host in a ramdisk, which cannot be pivoted."""
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return "move that over the root directory, which stays below it"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return 'fchdir(root); mount(".", "/", NULL, MS_MOVE, NULL); chroot("."); chdir("/")'
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        os.fchdir(place.root.fd)
+        mount_api.mount(".", "/", "", MS_MOVE)
+        os.chroot(".")
         os.chdir("/")
         place.close()
 

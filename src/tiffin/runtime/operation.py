@@ -5,7 +5,7 @@ in order. `describe` says what a step is for, `call` shows the kernel call; `--e
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from tiffin.fs.rooted import Root
@@ -16,10 +16,19 @@ Report = Callable[[str], None]
 class Place:
     """What the operations of one child share while they are executed."""
 
-    def __init__(self, warn: Report, await_parent: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        warn: Report,
+        await_parent: Callable[[], None] | None = None,
+        await_hooks: Callable[[], None] | None = None,
+    ) -> None:
         self.warn = warn
         self.await_parent = await_parent or _no_wait
         """Returns when the parent has done its part (`Kind.PREPARED`)."""
+        self.await_hooks = await_hooks or _no_wait
+        """Returns when the parent has run its hooks (`Kind.HOOKS`)."""
+        self.env: Sequence[str] | None = None
+        """The program's variables, once they are known."""
         self._root: Root | None = None
 
     @property
@@ -28,6 +37,11 @@ class Place:
         if self._root is None:
             raise RuntimeError("no operation has set the root yet")
         return self._root
+
+    @property
+    def has_root(self) -> bool:
+        """Whether the root is another than the process's own."""
+        return self._root is not None
 
     def close(self) -> None:
         """Let go of the root; no operation after this needs it."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, TiffinError
 from tiffin.linux import pidfd, syscalls
@@ -26,10 +27,14 @@ from tiffin.runtime.config import Config, JsonObject
 from tiffin.runtime.exec import Container, clone_in, clone_in_user, execute_in
 from tiffin.runtime.handshake import Channel, Kind, Message, close_all, pair
 from tiffin.runtime.network_sockets import descriptors
+from tiffin.runtime.operation import Failed
 from tiffin.runtime.plan import Prepared, clone_flags, default_device_rules, plan
 from tiffin.runtime.programs import Programs
 from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio
 from tiffin.spec.id_mapping import IdMappings
+
+if TYPE_CHECKING:
+    from tiffin.runtime.hooks import Subject
 
 CREATE_FAILED = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
@@ -66,7 +71,8 @@ class OwnRuntime:
         program = self._programs.program(settings.seccomp)
         group = open_group(settings.cgroups_path or f"tiffin/{container_id}", self.layout)
         with ExitStack() as undo:
-            creation = _Creation(container_id, settings, group, options, undo)
+            creation = _Creation(container_id, options.bundle or bundle, settings, group, options,
+                                 undo)  # fmt: skip
             task = creation.run(program, stdio, self.layout)
             undo.pop_all()
             return task
@@ -83,7 +89,9 @@ class OwnRuntime:
         settings = config.parse(config.read(bundle), bundle)
         program = self._programs.program(settings.seccomp)
         group = open_group(settings.cgroups_path or f"tiffin/{container_id}", self.layout)
-        return OwnTask(container_id, settings, group, program, options, init, network)
+        task = OwnTask(container_id, settings, group, program, options, init, network)
+        task.tell(_subject(container_id, options.bundle or bundle, settings))
+        return task
 
 
 @dataclass(slots=True)
@@ -91,6 +99,7 @@ class _Creation:
     """One `create` on its way; everything made is registered in `undo`."""
 
     container_id: str
+    bundle: Path
     config: Config
     group: Group
     options: CreateOptions
@@ -104,7 +113,11 @@ class _Creation:
         scope = self.undo.enter_context(ExitStack())
         root_fd, made = self._mount_outside(scope)
         files = self.group.join_files(resources)
-        prepared = Prepared(files, _shown(files, layout), root_fd, made)
+        subject = _subject(self.container_id, self.bundle, self.config)
+        prepared = Prepared(
+            files, _shown(files, layout), root_fd, made,
+            keyring=self.options.keyring, pivot=self.options.pivot, subject=subject,
+        )  # fmt: skip
         wants_network = self.options.network_sockets and self.config.has_new("network")
         # Planned before the fork: in the child, each page that is touched is copied first.
         steps = plan(self.container_id, self.config, prepared, program)
@@ -119,6 +132,8 @@ class _Creation:
                 init_process=self.options.init_process,
                 explain=self.options.explain is not None,
                 keep=tuple(fd for fd in (root_fd, *made.values()) if fd >= 0),
+                gate=self.options.gate,
+                preserved=self.options.preserved,
             )
             child.run(
                 steps,
@@ -142,10 +157,11 @@ class _Creation:
         with suppress(BrokenPipeError):  # what it died of follows
             ours.send(Kind.PREPARED)
         task = OwnTask(self.container_id, self.config, self.group, program, self.options)
+        task.tell(subject)
         task.adopt(pid, descriptor, ours)
         self.undo.callback(task.abandon)
         task.advance(Kind.NETWORK if wants_network else Kind.READY)
-        if wants_network and self.config.process.terminal:
+        if wants_network and (self.config.process.terminal or self.config.hooks is not None):
             task.advance(Kind.READY)
         return task
 
@@ -237,6 +253,7 @@ class OwnTask:
         self._network = network
         self._init = init or Process(-1, -1)
         self._companions = Companions()
+        self._subject: Subject | None = None
 
     @property
     def init(self) -> Process:
@@ -258,6 +275,10 @@ class OwnTask:
         self._init = Process(pid, descriptor)
         self._channel = channel
 
+    def tell(self, subject: "Subject | None") -> None:
+        """Have hooks told of that."""
+        self._subject = subject
+
     def abandon(self) -> None:
         """Close what the child has sent so far and nobody has got yet."""
         network = descriptors(self._network) if self._network is not None else ()
@@ -274,6 +295,10 @@ class OwnTask:
                 self._options.warn(message.text)
             elif message.kind is Kind.NETWORK:
                 self._network = NetworkSockets(*message.descriptors)
+            elif message.kind is Kind.HOOKS:
+                self._run_hooks("prestart")
+                self._run_hooks("createRuntime")
+                self._channel.send(Kind.PREPARED)
             elif message.kind is Kind.READY:
                 self._is_ready = True
                 if message.descriptors:
@@ -296,6 +321,18 @@ class OwnTask:
         self.advance(Kind.CLOSED)
         self._channel.close()
         self._channel = None
+        self._run_hooks("poststart")
+
+    def _run_hooks(self, kind: str) -> None:
+        """Run those of the runtime; FailedPrecondition."""
+        if self._subject is None or self._config.hooks is None:
+            return
+        from tiffin.runtime import hooks  # loaded by now
+
+        try:
+            hooks.run_of_runtime(kind, self._config.hooks, self._subject, self._init.pid)
+        except Failed as error:
+            raise FailedPrecondition(f"{CREATE_FAILED}{error}: unknown") from None
 
     def exec(self, process: JsonObject, stdio: Stdio) -> Process:
         """See `Task.exec`.
@@ -356,6 +393,11 @@ class OwnTask:
             companions.end(descriptor)
             self._init = Process(self._init.pid, -1, self._init.console)
         self._group.remove()
+        try:
+            self._run_hooks("poststop")
+        except FailedPrecondition as error:  # it is gone all the same
+            (self._options.warn or _ignore)(str(error))
+        self._subject = None
 
     def _fail(self, message: Message) -> None:
         reason = message.text
@@ -376,6 +418,14 @@ def _shown(files: tuple[str, ...], layout: Layout) -> tuple[tuple[str, str], ...
         for place in places
         if file.startswith(f"{place}/")
     )
+
+
+def _subject(container_id: str, bundle: Path, settings: Config) -> "Subject | None":
+    if settings.hooks is None:
+        return None
+    from tiffin.runtime.hooks import Subject  # few containers have hooks
+
+    return Subject(container_id, str(bundle.absolute()), settings.annotations)
 
 
 def _with_default_devices(resources: JsonObject) -> JsonObject:

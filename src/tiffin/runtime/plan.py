@@ -10,6 +10,7 @@ Privileges go last, and the filter after them, since from then on the child live
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tiffin.errors import InvalidArgument
 from tiffin.linux.namespaces import KINDS
@@ -31,6 +32,7 @@ from tiffin.runtime.mount_operations import (
     MountCgroups,
     MountInside,
     MountRoot,
+    MoveRoot,
     PivotRoot,
     PrivateParent,
     PropagateRoot,
@@ -67,6 +69,9 @@ from tiffin.runtime.process_operations import (
     SetUmask,
 )
 from tiffin.spec.mount import Mount
+
+if TYPE_CHECKING:
+    from tiffin.runtime.hooks import Subject
 
 _DEFAULT_DEVICES = (
     Device("/dev/null", "c", 1, 3),
@@ -122,6 +127,11 @@ class Prepared:
     """The root file system as a detached mount, if the child may not make it itself."""
     mounts: Mapping[int, int] = field(default_factory=dict)
     """Likewise of `Config.mounts`, by place."""
+    keyring: bool = True
+    pivot: bool = True
+    """See `CreateOptions`."""
+    subject: "Subject | None" = None
+    """What hooks are told, if there are any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +159,12 @@ def plan(container_id: str, config: Config, prepared: Prepared, filter_program: 
     return Plan(
         enter=tuple(_enter(container_id, config, prepared)),
         build=tuple(_build(config, prepared)),
-        pivot=tuple(_pivot(config)),
+        pivot=(*_hooks_before_pivot(config, prepared), *_pivot(config, prepared)),
         become=tuple(_become(process, needs_filter=bool(filter_program))),
-        last=tuple(_last(process, filter_program, config.seccomp)),
+        last=(
+            *_hooks_before_program(config, prepared),
+            *_last(process, filter_program, config.seccomp),
+        ),
     )
 
 
@@ -203,7 +216,8 @@ def _enter(container_id: str, config: Config, prepared: Prepared) -> Sequence[Op
         steps.append(SetHostName(config.hostname))
     if config.domainname and config.has_new("uts"):
         steps.append(SetHostName(config.domainname, domain=True))
-    steps.append(NewKeyring(f"_ses.{container_id}"))
+    if prepared.keyring:
+        steps.append(NewKeyring(f"_ses.{container_id}"))
     return [*steps, *_through_proc(config.process)]
 
 
@@ -302,13 +316,36 @@ def _devices(config: Config) -> list[Operation]:
     return steps
 
 
-def _pivot(config: Config) -> Sequence[Operation]:
+def _hooks_before_pivot(config: Config, prepared: Prepared) -> list[Operation]:
+    if config.hooks is None or prepared.subject is None:
+        return []
+    from tiffin.runtime.hooks import AwaitHooks, RunHooks  # few containers have some
+
+    steps: list[Operation] = []
+    if config.hooks.has_runtime_hooks:
+        steps.append(AwaitHooks())
+    if config.hooks.create_container:
+        hooks = config.hooks.create_container
+        steps.append(RunHooks("createContainer", "creating", hooks, prepared.subject))
+    return steps
+
+
+def _hooks_before_program(config: Config, prepared: Prepared) -> list[Operation]:
+    if config.hooks is None or prepared.subject is None or not config.hooks.start_container:
+        return []
+    from tiffin.runtime.hooks import RunHooks
+
+    hooks = config.hooks.start_container
+    return [RunHooks("startContainer", "created", hooks, prepared.subject)]
+
+
+def _pivot(config: Config, prepared: Prepared) -> Sequence[Operation]:
     steps: list[Operation] = []
     if config.process.terminal:
         steps.append(BindConsole())
     steps += [MakeReadonly(path) for path in config.readonly_paths]
     steps += [MaskPath(path) for path in config.masked_paths]
-    steps.append(PivotRoot())
+    steps.append(PivotRoot() if prepared.pivot else MoveRoot())
     steps.append(MakeWorkingDirectory(config.process.cwd))
     if config.root_readonly:
         steps.append(MakeRootReadonly())

@@ -101,6 +101,16 @@ class CreateOptions:
     """Called with one line per operation, as each is done."""
     warn: Callable[[str], None] | None = None
     """Called for limits that the host could not grant."""
+    gate: int = -1
+    """A listening socket: the program waits for whoever connects, not for this process."""
+    preserved: int = 0
+    """So many descriptors after stderr are the program's too."""
+    keyring: bool = True
+    """Leave the caller's session keyring."""
+    pivot: bool = True
+    """By pivot_root, not by moving the root, which is for those who live in a ramdisk."""
+    bundle: Path | None = None
+    """What hooks are told, if not the directory that was given."""
 
 
 class Runtime(Protocol):
