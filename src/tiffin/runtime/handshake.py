@@ -74,11 +74,10 @@ class Channel:
         """Wait for one message; CLOSED at the end."""
         size = array.array("i").itemsize
         try:
-            payload, ancillary, _, _ = self._socket.recvmsg(
-                _LONGEST, socket.CMSG_SPACE(size * _MOST_DESCRIPTORS), socket.MSG_CMSG_CLOEXEC
-            )
-        except ConnectionResetError:  # the child ended with START unread
-            return Message(Kind.CLOSED)
+            payload, ancillary = self._receive(size)
+        except ConnectionResetError:
+            # It ended with something unread; what it had said before follows that error (unix(7)).
+            payload, ancillary = self._receive(size)
         descriptors = array.array("i")
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -87,6 +86,12 @@ class Channel:
             return Message(Kind.CLOSED)
         text = payload[1:].decode(errors="surrogateescape")
         return Message(Kind(payload[0]), text, tuple(descriptors))
+
+    def _receive(self, size: int) -> tuple[bytes, list[tuple[int, int, bytes]]]:
+        payload, ancillary, _, _ = self._socket.recvmsg(
+            _LONGEST, socket.CMSG_SPACE(size * _MOST_DESCRIPTORS), socket.MSG_CMSG_CLOEXEC
+        )
+        return payload, ancillary
 
     def close(self) -> None:
         """Close this end."""
