@@ -46,7 +46,7 @@ def test_syslog_goes_to_the_server_and_to_docker_logs(
     daemon.restart()
     daemon.run("sh", "-c", "echo typed | timeout 60 docker attach told")
     daemon.docker("wait", "told")
-    assert server.wait_for(b"typed\n").count(b"x" * 100) >= 0
+    server.wait_for(b"typed\n")
     wait_until(lambda: server.received.count(b"x" * 16384) == 2)
     logs = daemon.docker("logs", "told")
     assert logs.stdout == "out\ntyped\n" + "x" * 40_000
@@ -137,15 +137,15 @@ def test_the_daemon_has_a_driver_for_all(make_daemon: Callable[..., Daemon]) -> 
         daemon.docker(*command)
         event = msgspec.msgpack.decode(server.wait_for(b"COLOUR\xa3red\x80"))
         assert event[0] == "t"
-        assert event[2]["container_name"] == "/c"
+        assert event[2]["container_name"] == "/red"
         assert (event[2]["log"], event[2]["source"]) == ("hi", "stdout")
-        assert daemon.docker("logs", "c").stdout == "hi\n"
+        assert daemon.docker("logs", "red").stdout == "hi\n"
         shown = json.loads(
-            daemon.docker("inspect", "-f", "{{json .HostConfig.LogConfig}}", "c").stdout
+            daemon.docker("inspect", "-f", "{{json .HostConfig.LogConfig}}", "red").stdout
         )
         assert shown["Type"] == "fluentd"
         assert shown["Config"]["tag"] == "t"
         assert shown["Config"]["fluentd-async"] == "true"
-        daemon.docker("rm", "c")
+        daemon.docker("rm", "red")
     # The server is gone: an asynchronous driver lets containers start all the same.
     daemon.docker("run", "--rm", image, "true")
