@@ -125,7 +125,7 @@ def test_the_daemon_has_a_driver_for_all(make_daemon: Callable[..., Daemon]) -> 
         command = [
             "run",
             "--name",
-            "c",
+            "red",
             "-e",
             "COLOUR=red",
             "--log-opt",
