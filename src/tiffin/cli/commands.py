@@ -20,6 +20,7 @@ GROUPS: dict[str, str] = {
     "context": "Manage contexts",
     "image": "Manage images",
     "network": "Manage networks",
+    "registry": "Run a registry",
     "system": "Manage Docker",
     "volume": "Manage volumes",
 }
@@ -57,6 +58,7 @@ ENTRIES: list[Entry] = [
     *_verbs("volume", "volumes", "create! inspect! prune!"),
     Entry("volume", "ls", "volumes.ls", top=False, aliases=("list",)),
     Entry("volume", "rm", "volumes.rm", top=False, aliases=("remove",)),
+    *_verbs("registry", "registry", "gc! serve! user!"),
     *_verbs("system", "system", "df! events info prune! dial_stdio!"),
     Entry("", "version", "system.version"),
     Entry("", "inspect", "system.inspect"),

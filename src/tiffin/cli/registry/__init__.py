@@ -1,0 +1,1 @@
+"""Run a registry of one's own. The server itself is `tiffin.distribution`, imported only to serve."""
