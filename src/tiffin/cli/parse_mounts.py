@@ -32,7 +32,7 @@ def _set(mount: Mount, item: str) -> None:
     key, equals, value = item.partition("=")
     key = key.strip().lower()
     if not equals and key not in ("readonly", "ro", "volume-nocopy", "bind-nonrecursive",
-                                  "bind-create-src"):  # fmt: skip
+                                  "bind-create-src", "bind-idmap"):  # fmt: skip
         raise ValueError(f"invalid field '{item}' must be a key=value pair")
     if key == "type":
         mount["Type"] = value.lower()
@@ -73,6 +73,8 @@ def _set_bind(options: Mount, key: str, value: str, *, given: bool) -> None:
         options["NonRecursive"] = _boolean(key, value, given=given)
     elif key == "bind-create-src":
         options["CreateMountpoint"] = _boolean(key, value, given=given)
+    elif key == "bind-idmap":
+        options["IdMap"] = value
     elif key == "bind-recursive":
         options.update(_recursive(value))
     else:

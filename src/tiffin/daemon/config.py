@@ -106,6 +106,7 @@ class ContainerDefaults:
     ipc_mode: str = "private"
     cgroupns_mode: str = ""
     cgroup_parent: str = ""
+    userns_remap: str = ""
     no_new_privileges: bool = False
     seccomp_profile: str = ""
     cdi_directories: tuple[str, ...] = ()
@@ -205,8 +206,6 @@ def _shown(value: object) -> str:
 
 
 def _build(values: Mapping[str, Any], path: Path) -> Config:
-    if values.get("userns-remap"):
-        raise InvalidArgument("userns-remap is not offered yet: remove it from the configuration")
     if values.get("selinux-enabled"):
         raise InvalidArgument("selinux-enabled is not offered")
     if values.get("authorization-plugins"):
@@ -396,6 +395,7 @@ def _containers(values: Mapping[str, Any]) -> ContainerDefaults:
         ipc_mode=ipc,
         cgroupns_mode=cgroupns,
         cgroup_parent=values.get("cgroup-parent", ""),
+        userns_remap=str(values.get("userns-remap", "")),
         no_new_privileges=values.get("no-new-privileges", False),
         seccomp_profile=values.get("seccomp-profile", ""),
         cdi_directories=cdi_directories(values),

@@ -87,7 +87,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("tlskey", "tlskey", STRING, "TLS key"),
     Option("tlsverify", "tlsverify", BOOL, "Use TLS and verify clients"),
     Option("userland-proxy", "userland-proxy", BOOL, "Forward loopback traffic in user space"),
-    Option("userns-remap", "userns-remap", STRING, "Not offered yet"),
+    Option("userns-remap", "userns-remap", STRING, "User whose subordinate ids containers get"),
     Option("cgroup-parent", "cgroup-parent", STRING, "Parent cgroup of all containers"),
     Option("", "proxies", OBJECT),
     Option("", "default-network-opts", OBJECT),

@@ -51,6 +51,7 @@ from tiffin.server.routes import volumes as volume_routes
 from tiffin.server.routing import Route
 from tiffin.snapshots.native import NativeSnapshotter
 from tiffin.snapshots.overlay import OverlaySnapshotter
+from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 from tiffin.state.containers import ContainerRecords
 from tiffin.state.database import Database
 from tiffin.state.images import ImageRecords
@@ -108,6 +109,7 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         host = read_host()
         defaults = config.containers
         runtimes = Runtimes(defaults.runtimes, defaults.runtime, defaults.init_path)
+        id_mappings = await asyncio.to_thread(remapped_ids, config)
         containers = Containers(
             ContainerContext(
                 roots=roots,
@@ -119,7 +121,7 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
                 volumes=volumes,
                 snapshotter=snapshotter,
                 events=events,
-                settings=container_settings(config),
+                settings=container_settings(config, id_mappings),
                 runtimes=runtimes,
                 support=host.support,
             )
@@ -127,6 +129,7 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         stack.push_async_callback(containers.close)
         images.users = containers
         builds = Builds(roots, image_store, images.pulls, tasks, networks, containers, events)
+        builds.id_mappings = id_mappings
         stack.callback(builds.close)
         commits = Commits(image_store, containers, events)
 
@@ -188,7 +191,23 @@ def registry_options(config: Config) -> RegistryOptions:
     return RegistryOptions(mirrors=config.registry.mirrors, insecure=config.registry.insecure)
 
 
-def container_settings(config: Config) -> ContainerSettings:
+def remapped_ids(config: Config) -> IdMappings:
+    """Return the maps of `--userns-remap`; FailedPrecondition if files cannot be stored so."""
+    setting = config.containers.userns_remap
+    if not setting:
+        return IdMappings()
+    from tiffin.engine.subordinate_ids import check_storage, remapping  # for few daemons
+
+    mappings = remapping(setting)
+    if mappings:
+        check_storage(config.roots.data)
+    return mappings
+
+
+def container_settings(
+    config: Config,
+    id_mappings: IdMappings = NO_MAPPINGS,
+) -> ContainerSettings:
     """Return what a container gets that does not say."""
     defaults = config.containers
     return ContainerSettings(
@@ -200,6 +219,7 @@ def container_settings(config: Config) -> ContainerSettings:
         ipc_mode=defaults.ipc_mode,
         cgroupns_mode=defaults.cgroupns_mode or "private",
         cgroup_parent=defaults.cgroup_parent,
+        id_mappings=id_mappings,
         security_options=security_options(defaults),
         cdi_directories=defaults.cdi_directories,
     )
@@ -322,6 +342,7 @@ def system_settings(
         address_pools=config.bridge.address_pools,
         warnings=config.warnings,
         no_new_privileges=config.containers.no_new_privileges,
+        userns=config.containers.userns_remap not in ("", "root"),
         cdi_directories=config.containers.cdi_directories,
         seccomp_profile=config.containers.seccomp_profile,
     )

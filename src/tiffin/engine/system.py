@@ -67,6 +67,8 @@ class SystemSettings:
     address_pools: Sequence[tuple[str, int]] = ()
     warnings: Sequence[str] = ()
     no_new_privileges: bool = False
+    userns: bool = False
+    """Containers run in user namespaces unless they say otherwise."""
     seccomp_profile: str = ""
     cdi_directories: Sequence[str] = ()
 
@@ -280,10 +282,12 @@ def _registries(settings: SystemSettings) -> RegistryServiceConfig:
 def _security(host: Host, settings: SystemSettings) -> list[str]:
     profile = settings.seccomp_profile or "builtin"
     options = [f"name=seccomp,profile={profile}"]
-    if settings.no_new_privileges:
-        options.append("name=no-new-privileges")
+    if settings.userns:
+        options.append("name=userns")
     if host.has_cgroupns:
         options.append("name=cgroupns")
+    if settings.no_new_privileges:
+        options.append("name=no-new-privileges")
     return options
 
 

@@ -15,6 +15,7 @@ from tiffin.layers.compression import Sink, Source, decompressor
 from tiffin.layers.describe import TreeWriter, join
 from tiffin.layers.extract import Extractor, blame
 from tiffin.layers.merged import MergedTree
+from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +52,19 @@ def pack(
     name: str | None = None,
     follow: bool = False,
     owner: tuple[int, int] | None = None,
+    ids: IdMappings = NO_MAPPINGS,
 ) -> int:
     """Write `path` and all below it to `sink`; return the number of entries. OSError.
 
     The first entry is called `name`, by default the last component of `path`; with "" there is no
     entry for `path` itself, only for what is in it. `follow` resolves `path` if it is a symlink.
+    `ids` are the maps of a running container's user namespace: the archive has the container's ids.
     """
     if name is None:
         name = clean(path).rpartition("/")[2]
     path = root.resolve(path) if follow else clean(path)
     writer = TarWriter(sink)
-    tree = TreeWriter(root, writer, owner=owner)
+    tree = TreeWriter(root, writer, owner=owner, ids=ids)
     tree.add_tree(path, name)
     writer.finish()
     return tree.entries
@@ -73,19 +76,21 @@ def unpack(
     stream: Source,
     *,
     owner: tuple[int, int] | None = None,
+    ids: IdMappings = NO_MAPPINGS,
     no_overwrite_dir_non_dir: bool = False,
 ) -> int:
     """Extract an archive, compressed or not, into the directory `path`; return the entry count.
 
     Directories merge with directories; anything else that is in the way is replaced, unless
     `no_overwrite_dir_non_dir` forbids it where one of the two is a directory. `owner` (uid, gid)
-    replaces the owners in the archive. Names and hard links are confined to `path`, symlinks that
-    lie on the way to the root. InvalidArgument, FailedPrecondition; OSError if `path` is missing.
+    replaces the owners in the archive; `ids` are as in `pack`. Names and hard links are confined to
+    `path`, symlinks that lie on the way to the root. InvalidArgument, FailedPrecondition; OSError
+    if `path` is missing.
     """
     base = root.resolve(path)
     if not stat.S_ISDIR(root.stat(base).st_mode):
         raise InvalidArgument(f"extraction point is not a directory: {path}")
-    extractor = Extractor(root, owner=owner)
+    extractor = Extractor(root, owner=owner, ids=ids)
     reader = TarReader(decompressor(stream))
     count = 0
     for entry in reader:

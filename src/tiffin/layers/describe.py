@@ -7,6 +7,7 @@ from dataclasses import replace
 from tiffin.fs import xattrs
 from tiffin.fs.rooted import Root
 from tiffin.fs.tar import Entry, EntryKind, TarWriter
+from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 
 _SECOND = 10**9
 _KINDS = {
@@ -23,11 +24,17 @@ class TreeWriter:
     """
 
     def __init__(
-        self, root: Root, writer: TarWriter, *, owner: tuple[int, int] | None = None
+        self,
+        root: Root,
+        writer: TarWriter,
+        *,
+        owner: tuple[int, int] | None = None,
+        ids: IdMappings = NO_MAPPINGS,
     ) -> None:
         self._root = root
         self._writer = writer
         self._owner = owner
+        self._ids = ids
         self._linked: dict[tuple[int, int], str] = {}
         self.entries = 0
 
@@ -84,7 +91,7 @@ class TreeWriter:
             else:
                 self._linked[identity] = name
         is_device = kind in (EntryKind.CHARACTER, EntryKind.BLOCK)
-        uid, gid = self._owner or (status.st_uid, status.st_gid)
+        uid, gid = self._owner or self._ids.inside(status.st_uid, status.st_gid)
         return Entry(
             name, kind, stat.S_IMODE(status.st_mode), uid, gid,
             status.st_size if kind is EntryKind.FILE else 0,

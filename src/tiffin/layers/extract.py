@@ -9,6 +9,7 @@ from tiffin.errors import FailedPrecondition, InvalidArgument, TiffinError
 from tiffin.fs import xattrs
 from tiffin.fs.rooted import Root, chmod_at, clean
 from tiffin.fs.tar import Entry, EntryKind, TarReader
+from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,12 +30,20 @@ class Extractor:
     """Creates entries below `root`; times of directories are set by `finish`.
 
     What is in the way of an entry is removed, except a directory that a directory merges with.
-    `owner` (uid, gid), if given, replaces the owners of all entries.
+    `owner` (uid, gid), if given, replaces the owners of all entries. `ids` are the maps of the
+    container whose ids these are, if the tree shows those of the host.
     """
 
-    def __init__(self, root: Root, *, owner: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        root: Root,
+        *,
+        owner: tuple[int, int] | None = None,
+        ids: IdMappings = NO_MAPPINGS,
+    ) -> None:
         self.root = root
-        self.owner = owner
+        self.owner = ids.outside(*owner) if owner is not None else None
+        self._maps = ids
         self._times: dict[str, int] = {}
         self.dropped_xattrs: set[str] = set()
 
@@ -178,7 +187,7 @@ class Extractor:
             return self.owner
         if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID):
             raise OSError(errno.EINVAL, f"invalid owner {entry.uid}:{entry.gid}")
-        return entry.uid, entry.gid
+        return self._maps.outside(entry.uid, entry.gid)
 
 
 def blame(entry: Entry, error: OSError | OverflowError | ValueError) -> TiffinError:

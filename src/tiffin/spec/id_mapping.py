@@ -1,5 +1,6 @@
 """Mappings of user and group ids between a container and its host (user_namespaces(7))."""
 
+import errno
 from dataclasses import dataclass
 
 OVERFLOW_ID = 65534
@@ -28,11 +29,38 @@ class IdMappings:
     def __bool__(self) -> bool:
         return bool(self.uids or self.gids)
 
+    def inside(self, uid: int, gid: int) -> tuple[int, int]:
+        """Return the host's ids as the container shows them; without maps they are the same."""
+        if not self:
+            return uid, gid
+        inner_uid, inner_gid = to_container(self.uids, uid), to_container(self.gids, gid)
+        return (
+            OVERFLOW_ID if inner_uid is None else inner_uid,
+            OVERFLOW_ID if inner_gid is None else inner_gid,
+        )
+
+    def outside(self, uid: int, gid: int) -> tuple[int, int]:
+        """Return the container's ids as the host has them; OSError (EINVAL) without a mapping."""
+        if not self:
+            return uid, gid
+        found = []
+        for mappings, number in ((self.uids, uid), (self.gids, gid)):
+            item = to_host(mappings, number)
+            if item is None:
+                text = f"Container ID {number} cannot be mapped to a host ID"
+                raise OSError(errno.EINVAL, text)
+            found.append(item)
+        return found[0], found[1]
+
     @property
     def root(self) -> tuple[int, int] | None:
         """What the container's root is on the host (uid, gid); None if it is nobody there."""
         uid, gid = to_host(self.uids, 0), to_host(self.gids, 0)
         return None if uid is None or gid is None else (uid, gid)
+
+
+NO_MAPPINGS = IdMappings()
+"""Of whoever has the host's ids."""
 
 
 def to_host(mappings: tuple[IdMapping, ...], number: int) -> int | None:

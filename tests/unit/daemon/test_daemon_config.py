@@ -129,7 +129,6 @@ def test_faulty_files(tmp_path: Path, file: object, message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--userns-remap", "default"], "userns-remap is not offered yet"),
         (["--bip", "10.0.0.1"], "invalid CIDR address for bip: 10.0.0.1"),
         (["--bip", "x/24"], "invalid CIDR"),
         (["--fixed-cidr", "10.0.0.1/8"], "invalid CIDR"),

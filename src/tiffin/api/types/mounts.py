@@ -12,13 +12,15 @@ class BindOptions(Wire, rename="pascal"):
 
     omit_empty: ClassVar[frozenset[str]] = frozenset(
         {"Propagation", "NonRecursive", "CreateMountpoint", "ReadOnlyNonRecursive",
-         "ReadOnlyForceRecursive"}
+         "ReadOnlyForceRecursive", "IdMap"}
     )  # fmt: skip
     propagation: str = ""
     non_recursive: bool = False
     create_mountpoint: bool = False
     read_only_non_recursive: bool = False
     read_only_force_recursive: bool = False
+    id_map: str | None = None
+    """Not Docker's: show other owners than are stored; "", `owner` or `uids=…;gids=…`."""
 
 
 class DriverConfig(Wire, rename="pascal"):

@@ -13,7 +13,7 @@ from tiffin.cli.parse_ports import parse_expose, parse_publish
 Body = dict[str, Any]
 
 MODES = {"pid": "PID", "uts": "UTS", "userns": "USER", "cgroupns": "CGROUP"}
-MODE_WORDS = {"pid": "|host|container:.+", "uts": "|host", "userns": "|host",
+MODE_WORDS = {"pid": "|host|container:.+", "uts": "|host", "userns": "|host|(auto|private)(:.+)?",
               "cgroupns": "|host|private"}  # fmt: skip
 """What each `--pid`, `--uts`, … may be."""
 

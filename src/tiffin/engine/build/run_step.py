@@ -20,9 +20,11 @@ from tiffin.engine.bundle.build import BundleRequest, build_bundle
 from tiffin.engine.bundle.mount_point import MountKind, MountPoint
 from tiffin.engine.bundle.mounts import EtcFiles, ResolvedMount
 from tiffin.engine.bundle.namespaces import shared_with
+from tiffin.engine.bundle.user_namespaces import check_conflicts
 from tiffin.engine.bundle.users import Account, resolve_user
 from tiffin.engine.containers.files import write_files
 from tiffin.engine.containers.model import Container
+from tiffin.engine.containers.namespaces import Joined, with_user_namespace
 from tiffin.engine.containers.rootfs import read_lines, stopped_view
 from tiffin.engine.networks.contract import Allocation, ContainerNetworks
 from tiffin.engine.roots import Roots
@@ -39,6 +41,7 @@ from tiffin.fs import atomic
 from tiffin.fs.rooted import Root, remove_tree
 from tiffin.linux.mounts import detached
 from tiffin.networks.driver import Sandbox
+from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 from tiffin.spec.ids import ContainerId, short
 from tiffin.spec.mount import Mount
 
@@ -82,6 +85,8 @@ class TaskExecutor:
     networks: Networks
     containers: RunningContainers
     running: Path
+    ids: IdMappings = NO_MAPPINGS
+    """Of the user namespace that steps run in; empty for none."""
 
     def run(self, request: RunRequest, output: Output, cancelled: Cancellation) -> int:
         """Run one process to its end, from a thread that is not the loop's."""
@@ -141,15 +146,20 @@ class TaskExecutor:
     def _write_bundle(
         self, request: RunRequest, place: Path, allocation: Allocation, account: Account
     ) -> Path:
+        host = _host_config(request)
+        check_conflicts(host, is_remapped=bool(self.ids))
+        joined = Joined(self._joined(request.network), self.ids)
+        if self.ids and joined.paths:
+            joined = with_user_namespace(request.id, joined.paths)
         files = EtcFiles(place / "hosts", place / "hostname", place / "resolv.conf")
         write_files(files, allocation)
         config = build_bundle(
             BundleRequest(
                 id=request.id, tag=self.roots.tag, rootfs=request.rootfs,
-                config=_config(request), host=_host_config(request),
+                config=_config(request), host=host,
                 account=account, hostname=allocation.hostname,
                 files=files, mounts=tuple(_resolved(mount) for mount in request.mounts),
-                joined=self._joined(request.network),
+                joined=joined.paths, ids=joined.ids,
             )
         )  # fmt: skip
         bundle = self.roots.task(ContainerId(request.id))

@@ -10,7 +10,7 @@ from tiffin.api.types.containers import Config
 from tiffin.api.types.host_config import HostConfig
 from tiffin.engine.bundle import capabilities, devices, mounts
 from tiffin.engine.bundle.environment import command_line, environment
-from tiffin.engine.bundle.mounts import EtcFiles, ResolvedMount
+from tiffin.engine.bundle.mounts import EtcFiles, ResolvedMount, oci_mappings
 from tiffin.engine.bundle.namespaces import cgroups_path, namespaces
 from tiffin.engine.bundle.resources import resources, rlimits
 from tiffin.engine.bundle.seccomp import seccomp
@@ -22,6 +22,7 @@ from tiffin.engine.bundle.security import (
 )
 from tiffin.engine.bundle.sysctls import sysctls
 from tiffin.engine.bundle.users import Account
+from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 from tiffin.spec.mount import Mount
 
 JsonObject = dict[str, Any]
@@ -50,6 +51,10 @@ class BundleRequest:
     files: EtcFiles | None = None
     mounts: tuple[ResolvedMount, ...] = ()
     joined: Mapping[str, str] = field(default_factory=dict)
+    ids: IdMappings = NO_MAPPINGS
+    """Of the container's user namespace; empty for none."""
+    shm: str = ""
+    """A mount namespace whose /dev/shm the container shares, "" for one of its own."""
 
 
 def build_bundle(request: BundleRequest) -> JsonObject:
@@ -64,11 +69,18 @@ def build_bundle(request: BundleRequest) -> JsonObject:
         "process": process(request, security, held),
         "root": {"path": "rootfs", "readonly": host.readonly_rootfs},
         "mounts": mounts.oci_mounts(
-            host, request.mounts, request.files, writable_cgroups=security.writable_cgroups
+            host,
+            request.mounts,
+            request.files,
+            mounts.Owners(request.account, request.ids),
+            writable_cgroups=security.writable_cgroups,
+            shm=request.shm,
         ),
         "annotations": {
             **(host.annotations or {}),
-            ROOTFS_ANNOTATION: rootfs_annotation(request.rootfs),
+            ROOTFS_ANNOTATION: rootfs_annotation(
+                mounts.idmapped(request.rootfs) if request.ids else request.rootfs
+            ),
         },
         "linux": _linux(request, security, held),
     }
@@ -116,7 +128,7 @@ def oci_user(account: Account) -> JsonObject:
 
 def _linux(request: BundleRequest, security: SecurityOptions, held: tuple[str, ...]) -> JsonObject:
     host = request.host
-    spaces = namespaces(host, request.joined)
+    spaces = namespaces(host, request.joined, is_remapped=bool(request.ids))
     new_network = {"type": "network"} in spaces
     nodes, rules = _devices(host)
     limits = resources(host)
@@ -125,12 +137,15 @@ def _linux(request: BundleRequest, security: SecurityOptions, held: tuple[str, .
         "namespaces": spaces,
         "cgroupsPath": cgroups_path(request.id, request.tag, host.cgroup_parent),
         "resources": limits,
-        "sysctl": dict(sysctls(host, new_network=new_network)),
+        "sysctl": _sysctls(request, new_network=new_network),
         "maskedPaths": masked_paths(host),
         "readonlyPaths": readonly_paths(host),
     }
     if nodes:
         linux["devices"] = nodes
+    if request.ids:
+        linux["uidMappings"] = oci_mappings(request.ids.uids)
+        linux["gidMappings"] = oci_mappings(request.ids.gids)
     propagation = mounts.rootfs_propagation(request.mounts)
     if propagation:
         linux["rootfsPropagation"] = propagation
@@ -139,6 +154,13 @@ def _linux(request: BundleRequest, security: SecurityOptions, held: tuple[str, .
     if filters is not None:
         linux["seccomp"] = filters
     return linux
+
+
+def _sysctls(request: BundleRequest, *, new_network: bool) -> dict[str, str]:
+    if not request.ids:
+        return dict(sysctls(request.host, new_network=new_network))
+    groups = next((item.size for item in request.ids.gids if item.container == 0), 1)
+    return dict(sysctls(request.host, new_network=new_network, groups=min(groups, 1 << 31)))
 
 
 def _devices(host: HostConfig) -> tuple[list[JsonObject], list[JsonObject]]:

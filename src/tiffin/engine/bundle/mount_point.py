@@ -46,6 +46,8 @@ class MountPoint:
     copy_up: bool = True
     create_source: bool = False
     subpath: str = ""
+    idmap: str | None = None
+    """A bind whose files show other owners, see `user_namespaces.parse_idmap`."""
     tmpfs_options: tuple[str, ...] = ()
     anonymous: bool = False
     inherited: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from tiffin.api.types.mounts import MountRequest, TmpfsOptions
 from tiffin.engine.bundle.mount_point import DEFAULT_PROPAGATION, MountKind, MountPoint
 from tiffin.engine.bundle.mount_words import PROPAGATIONS, check_volume_name, clean_target
+from tiffin.engine.bundle.user_namespaces import parse_idmap
 from tiffin.errors import InvalidArgument
 
 _TMPFS_DEFAULTS = ("noexec", "nosuid", "nodev")
@@ -61,6 +62,8 @@ def _bind(request: MountRequest, target: str) -> MountPoint:
     propagation = (options.propagation if options else "") or DEFAULT_PROPAGATION
     if propagation not in PROPAGATIONS:
         raise InvalidArgument(f"invalid propagation mode: {propagation}")
+    if options and options.id_map is not None:
+        parse_idmap(options.id_map)
     if options and options.read_only_force_recursive:
         _check_forced(request, propagation)
     return MountPoint(
@@ -73,6 +76,7 @@ def _bind(request: MountRequest, target: str) -> MountPoint:
         read_only_recursive=not (options and options.read_only_non_recursive),
         read_only_forced=bool(options and options.read_only_force_recursive),
         create_source=bool(options and options.create_mountpoint),
+        idmap=options.id_map if options else None,
     )
 
 

@@ -4,12 +4,13 @@ import posixpath
 import re
 
 from tiffin.engine.bundle.mount_point import DEFAULT_PROPAGATION, MountKind, MountPoint
+from tiffin.engine.bundle.user_namespaces import parse_idmap
 from tiffin.errors import InvalidArgument
 
 PROPAGATIONS = frozenset({"private", "rprivate", "slave", "rslave", "shared", "rshared"})
 _MODE_KINDS = (
     frozenset({"ro", "rw"}), frozenset({"z", "Z"}), PROPAGATIONS, frozenset({"nocopy"}),
-    frozenset({"consistent", "cached", "delegated", "default"}),
+    frozenset({"consistent", "cached", "delegated", "default"}), frozenset({"idmap"}),
 )  # fmt: skip
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
@@ -30,7 +31,8 @@ def is_mode(text: str) -> bool:
         return True
     seen: list[int] = []
     for word in text.split(","):
-        kinds = [i for i, words in enumerate(_MODE_KINDS) if word in words]
+        name = "idmap" if word.startswith("idmap=") else word
+        kinds = [i for i, words in enumerate(_MODE_KINDS) if name in words]
         if not kinds:
             return False
         seen += kinds
@@ -59,6 +61,9 @@ def parse_bind(text: str, volume_driver: str = "") -> MountPoint:
     propagation = next((word for word in words if word in PROPAGATIONS), "")
     try:
         clean = clean_target(target)
+        idmap = _idmap(words)
+        if kind is MountKind.VOLUME and idmap is not None:
+            raise InvalidArgument("idmap is for binds; volumes have the container's ids anyway")
         if kind is MountKind.VOLUME and propagation:
             raise InvalidArgument("field BindOptions must not be specified")
     except InvalidArgument as error:
@@ -69,7 +74,7 @@ def parse_bind(text: str, volume_driver: str = "") -> MountPoint:
     if kind is MountKind.BIND:
         return MountPoint(
             kind, clean, source=posixpath.normpath(source), mode=mode, create_source=True,
-            read_only="ro" in words, propagation=propagation or DEFAULT_PROPAGATION,
+            read_only="ro" in words, propagation=propagation or DEFAULT_PROPAGATION, idmap=idmap,
         )  # fmt: skip
     if source:
         check_volume_name(source)
@@ -77,6 +82,16 @@ def parse_bind(text: str, volume_driver: str = "") -> MountPoint:
         kind, clean, volume=source, driver=volume_driver or "local", mode=mode or "z",
         read_only="ro" in words, copy_up="nocopy" not in words, anonymous=not source,
     )  # fmt: skip
+
+
+def _idmap(words: list[str]) -> str | None:
+    """Return what follows `idmap`, "" for nothing; None without the word. InvalidArgument."""
+    found = next((word for word in words if word.partition("=")[0] == "idmap"), None)
+    if found is None:
+        return None
+    value = found.partition("=")[2]
+    parse_idmap(value)
+    return value
 
 
 def _split_bind(text: str) -> tuple[str, str, str]:

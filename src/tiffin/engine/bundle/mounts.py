@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tiffin.api.types.host_config import HostConfig
 from tiffin.engine.bundle.mount_point import MountKind, MountPoint
+from tiffin.engine.bundle.user_namespaces import bind_mappings
+from tiffin.engine.bundle.users import Account
+from tiffin.spec.id_mapping import NO_MAPPINGS, IdMapping, IdMappings
 from tiffin.spec.mount import Mount
 
 JsonObject = dict[str, Any]
@@ -44,24 +47,39 @@ class ResolvedMount:
     mounts: tuple[Mount, ...] = field(default=())
 
 
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Whose files the container's user sees: its account, the maps of its user namespace."""
+
+    account: Account = field(default_factory=Account)
+    ids: IdMappings = NO_MAPPINGS
+
+
 def oci_mounts(
     host: HostConfig,
     resolved: Sequence[ResolvedMount],
     files: EtcFiles | None,
+    owners: Owners | None = None,
     *,
     writable_cgroups: bool = False,
+    shm: str = "",
 ) -> list[JsonObject]:
-    """Return all mounts in the order in which they are to be performed."""
+    """Return all mounts in the order in which they are to be performed.
+
+    `shm` is a mount namespace whose /dev/shm is shared. OSError if a bind's source is missing.
+    """
+    owners = owners or Owners()
     taken = {item.point.target for item in resolved}
     kernel = [
         mount
-        for mount in _kernel_mounts(host, writable_cgroups=writable_cgroups)
+        for mount in _kernel_mounts(host, shm, writable_cgroups=writable_cgroups)
         if mount["destination"] not in taken
     ]
-    users = [mount for item in resolved for mount in _user_mounts(item)]
+    users = [mount for item in resolved for mount in _user_mounts(item, owners)]
     if files is not None:
+        words = (*(("ro",) if host.readonly_rootfs else ()), *(("idmap",) if owners.ids else ()))
         users += [
-            _bind(str(path), target, ("ro",) if host.readonly_rootfs else ())
+            _bind(str(path), target, words)
             for target, path in files.targets().items()
             if target not in taken
         ]
@@ -69,7 +87,7 @@ def oci_mounts(
     return kernel + users
 
 
-def _kernel_mounts(host: HostConfig, *, writable_cgroups: bool) -> list[JsonObject]:
+def _kernel_mounts(host: HostConfig, shm: str, *, writable_cgroups: bool) -> list[JsonObject]:
     read_only = () if host.privileged else ("ro",)
     cgroup_ro = () if host.privileged or writable_cgroups else ("ro",)
     mounts = [
@@ -86,6 +104,9 @@ def _kernel_mounts(host: HostConfig, *, writable_cgroups: bool) -> list[JsonObje
     if host.ipc_mode == "host":
         mounts[-1] = _bind("/dev/mqueue", "/dev/mqueue") if _is_dir("/dev/mqueue") else mounts[-1]
         mounts.append(_bind("/dev/shm", "/dev/shm"))  # the mount, not a file in it
+    elif shm:
+        words = ("nosuid", "noexec", "nodev", f"x-mount-namespace={shm}")
+        mounts.append(_bind("/dev/shm", "/dev/shm", words))
     elif host.ipc_mode != "none":
         size = host.shm_size or DEFAULT_SHM_SIZE
         mounts.append(
@@ -101,14 +122,45 @@ def _is_dir(path: str) -> bool:
     return os.path.isdir(path)  # noqa: PTH112  # no Path object needed for one stat
 
 
-def _user_mounts(item: ResolvedMount) -> list[JsonObject]:
+def _user_mounts(item: ResolvedMount, owners: Owners) -> list[JsonObject]:
     point = item.point
     if point.kind is MountKind.TMPFS:
         return [_mount("tmpfs", "tmpfs", point.target, *point.tmpfs_options)]
     if point.kind is MountKind.BIND:
-        return [_bind(point.source, point.target, _bind_options(point), rec=point.recursive,
-                      propagation=point.propagation)]  # fmt: skip
-    return [_driver_mount(point, mount) for mount in item.mounts]
+        bind = _bind(point.source, point.target, _bind_options(point), rec=point.recursive,
+                     propagation=point.propagation)  # fmt: skip
+        return [bind if point.idmap is None else _idmapped_bind(bind, point.idmap, owners)]
+    mounts = idmapped(item.mounts) if owners.ids else item.mounts
+    return [_driver_mount(point, mount) for mount in mounts]
+
+
+def _idmapped_bind(bind: JsonObject, word: str, owners: Owners) -> JsonObject:
+    status = os.stat(bind["source"])
+    maps = bind_mappings(word, (status.st_uid, status.st_gid), owners.account, owners.ids)
+    bind["options"].append("idmap")
+    return {
+        **bind, "uidMappings": oci_mappings(maps.uids), "gidMappings": oci_mappings(maps.gids),
+    }  # fmt: skip
+
+
+def idmapped(mounts: Sequence[Mount]) -> tuple[Mount, ...]:
+    """Return mounts of our own files, which are stored with the container's ids, as it sees them.
+
+    Not those of other file systems that a volume's driver names: their owners are as they are.
+    """
+    return tuple(
+        replace(mount, options=(*mount.options, "idmap"))
+        if mount.fstype in ("bind", "none", "overlay")
+        else mount
+        for mount in mounts
+    )
+
+
+def oci_mappings(mappings: Sequence[IdMapping]) -> list[JsonObject]:
+    """Return OCI `uidMappings` or `gidMappings`."""
+    return [
+        {"containerID": item.container, "hostID": item.host, "size": item.size} for item in mappings
+    ]
 
 
 def _bind_options(point: MountPoint) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiffin.api.types.host_config import HostConfig
+from tiffin.engine.bundle.user_namespaces import user_namespace_mode
 from tiffin.errors import InvalidArgument
 
 JsonObject = dict[str, Any]
@@ -21,7 +22,7 @@ def check_modes(host: HostConfig) -> None:
     _check("PID mode", host.pid_mode, ("", "host"), container=True)
     _check("IPC mode", host.ipc_mode, ("", "host", "none", "private", "shareable"), container=True)
     _check("UTS mode", host.uts_mode, ("", "host"))
-    _check("USER mode", host.userns_mode, ("", "host"))
+    user_namespace_mode(host)
     _check("cgroup namespace mode", host.cgroupns_mode, ("", "host", "private"))
     if host.network_mode == _CONTAINER:
         raise InvalidArgument("invalid container format container:<name|id>")
@@ -33,10 +34,12 @@ def _check(what: str, mode: str, known: tuple[str, ...], *, container: bool = Fa
     raise InvalidArgument(f"invalid {what}: {mode}")
 
 
-def namespaces(host: HostConfig, joined: Mapping[str, str]) -> list[JsonObject]:
+def namespaces(
+    host: HostConfig, joined: Mapping[str, str], *, is_remapped: bool = False
+) -> list[JsonObject]:
     """Return OCI `linux.namespaces`; `joined` has the paths of those shared with a container.
 
-    Its keys are OCI types (`network`, `pid`, `ipc`). Absent types stay the host's.
+    Its keys are OCI types (`network`, `pid`, `ipc`, `user`). Absent types stay the host's.
     """
     modes = {
         "mount": "",
@@ -52,6 +55,10 @@ def namespaces(host: HostConfig, joined: Mapping[str, str]) -> list[JsonObject]:
             out.append({"type": kind, "path": joined[kind]})
         elif mode != "host":
             out.append({"type": kind})
+    if "user" in joined:
+        out.append({"type": "user", "path": joined["user"]})
+    elif is_remapped:
+        out.append({"type": "user"})
     return out
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tiffin.api.types.host_config import HostConfig
+from tiffin.engine.bundle.user_namespaces import parse_mode
 from tiffin.errors import InvalidArgument
 
 MASKED_PATHS = (
@@ -44,6 +45,8 @@ def parse_security_options(options: Sequence[str]) -> SecurityOptions:
             values[key] = value
         elif key in flags and value in _TRUE | _FALSE:
             flags[key] = value in _TRUE
+        elif key == "userns":
+            parse_mode(value)
         elif key == "systempaths" and value == "unconfined":
             continue
         else:

@@ -39,10 +39,13 @@ def _namespace_of(name: str) -> str:
     return "uts" if dotted == "kernel.domainname" else ""
 
 
-def sysctls(host: HostConfig, *, new_network: bool) -> Mapping[str, str]:
-    """Return OCI `linux.sysctl`: unprivileged ports and ping work, unless said otherwise."""
+def sysctls(host: HostConfig, *, new_network: bool, groups: int = 1 << 31) -> Mapping[str, str]:
+    """Return OCI `linux.sysctl`: unprivileged ports and ping work, unless said otherwise.
+
+    `groups` is how many groups there are, from 0 on.
+    """
     defaults = {
         "net.ipv4.ip_unprivileged_port_start": "0",
-        "net.ipv4.ping_group_range": "0 2147483647",
+        "net.ipv4.ping_group_range": f"0 {groups - 1}",
     }
     return {**(defaults if new_network else {}), **(host.sysctls or {})}

@@ -9,7 +9,7 @@ import os
 import posixpath
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 
 from tiffin.api.types.containers import PathStat
@@ -18,12 +18,15 @@ from tiffin.engine.bundle.mounts import ResolvedMount
 from tiffin.engine.bundle.users import resolve_user
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.model import Container
+from tiffin.engine.containers.namespaces import running_ids
 from tiffin.engine.containers.rootfs import process_root, read_lines, stopped_view
 from tiffin.engine.containers.times import rfc3339
 from tiffin.errors import InvalidArgument, NotFound, PermissionDenied
 from tiffin.fs.rooted import Root
 from tiffin.layers import archive
 from tiffin.layers.compression import Sink, Source
+from tiffin.linux.user_namespace import file_owner
+from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 from tiffin.spec.mount import Mount
 
 _GO_KINDS = {
@@ -58,7 +61,7 @@ class Archives:
 
     def stat(self, path: str) -> PathStat:
         """Describe `path`; NotFound."""
-        with self._root(path) as (root, inside), self._missing(path):
+        with self._root(path) as (root, inside, _), self._missing(path):
             name, follow = _split(path)
             found = archive.stat_path(root, inside, follow=follow)
             return PathStat(
@@ -71,9 +74,9 @@ class Archives:
 
     def pack(self, path: str, sink: Sink) -> None:
         """Write a tar of `path`; NotFound."""
-        with self._root(path) as (root, inside), self._missing(path):
+        with self._root(path) as (root, inside, ids), self._missing(path):
             name, follow = _split(path)
-            archive.pack(root, inside, sink, name=name, follow=follow)
+            archive.pack(root, inside, sink, name=name, follow=follow, ids=ids)
 
     def unpack(
         self, path: str, source: Source, *, keep_kind: bool = False, own: bool = False
@@ -82,11 +85,11 @@ class Archives:
 
         NotFound, InvalidArgument, PermissionDenied for what is mounted read-only.
         """
-        with self._root(path) as (root, inside), self._missing(path):
+        with self._root(path) as (root, inside, ids), self._missing(path), _creating(ids):
             self._check_writable(root, inside, path)
             archive.unpack(
                 root, inside, source,
-                owner=self._owner() if own else None, no_overwrite_dir_non_dir=keep_kind,
+                owner=self._owner() if own else None, ids=ids, no_overwrite_dir_non_dir=keep_kind,
             )  # fmt: skip
 
     def export(self, sink: Sink) -> None:
@@ -96,22 +99,23 @@ class Archives:
             archive.pack(root, "", sink, name="")
 
     @contextmanager
-    def _root(self, path: str) -> Iterator[tuple[Root, str]]:
-        """Yield the root and `path` in it."""
+    def _root(self, path: str) -> Iterator[tuple[Root, str, IdMappings]]:
+        """Yield the root, `path` in it, and the maps of the user namespace that shows it."""
         if "\0" in path:
             raise InvalidArgument(f"invalid path: {path!r}")
         if self._container.alive:
             try:
+                ids = running_ids(self._container)
                 root = process_root(self._container.instance.pid)
             except OSError:
                 root = None  # it has just ended
             if root is not None:
                 with root:
-                    yield root, path
+                    yield root, path, ids
                 return
         root, inside = self._stopped_root(path)
         with root:
-            yield root, inside
+            yield root, inside, NO_MAPPINGS  # as it is stored
 
     def _stopped_root(self, path: str) -> tuple[Root, str]:
         rootfs = self._context.snapshotter.mounts(self._container.id)
@@ -175,6 +179,11 @@ class Archives:
         with Root(self._context.open_mounts(rootfs)) as root:
             account = resolve_user(user, (), lambda path: read_lines(root, path))
         return account.uid, account.gid
+
+
+def _creating(ids: IdMappings) -> AbstractContextManager[None]:
+    """Create files as the container's root: an idmapped mount knows no other."""
+    return file_owner(*ids.root) if ids.root is not None else nullcontext()
 
 
 def _placed(item: ResolvedMount) -> list[Mount]:

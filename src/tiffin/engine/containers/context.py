@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tiffin.api.types.networks import NetworkSettings
 from tiffin.engine.containers.execution import Executions
+from tiffin.engine.containers.id_ranges import IdRanges
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.registry import Registry
 from tiffin.engine.containers.store import Store
@@ -20,6 +21,7 @@ from tiffin.linux.cgroups.support import EVERYTHING, Support
 from tiffin.linux.mounts import detached
 from tiffin.networks.driver import Sandbox
 from tiffin.snapshots.snapshotter import Snapshotter
+from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 from tiffin.spec.ids import ContainerId
 from tiffin.spec.mount import Mount
 
@@ -136,6 +138,8 @@ class Settings:
     ipc_mode: str = "private"
     cgroupns_mode: str = "private"
     cgroup_parent: str = ""
+    id_mappings: IdMappings = NO_MAPPINGS
+    """`--userns-remap`; empty without it."""
     security_options: Sequence[str] = ()
     """As `--security-opt` has them, for those that a container does not set."""
     cdi_directories: Sequence[str] = ()
@@ -160,6 +164,7 @@ class Context:
     """What the kernel can limit."""
     runtimes: Runtimes = field(default_factory=Runtimes)
     executions: Executions = field(default_factory=Executions)
+    id_ranges: IdRanges = field(default_factory=IdRanges)
     open_mounts: Callable[[Sequence[Mount]], int] = detached
     """Mounts a list where nobody sees it, and returns a descriptor of it."""
 

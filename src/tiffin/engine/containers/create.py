@@ -2,13 +2,14 @@
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 
 from tiffin.api.types.containers import Config, CreateRequest, CreateResponse
 from tiffin.api.types.host_config import HostConfig
 from tiffin.api.types.networks import NetworkingConfig
 from tiffin.engine.bundle.mount_point import MountPoint
 from tiffin.engine.bundle.namespaces import shared_with
+from tiffin.engine.bundle.user_namespaces import user_namespace_mode
 from tiffin.engine.containers import mount_points
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.files import make_directory
@@ -22,6 +23,7 @@ from tiffin.engine.networks.wishes import canonical_mac
 from tiffin.errors import InvalidArgument, NotFound
 from tiffin.fs.rooted import remove_tree
 from tiffin.images.image import Image
+from tiffin.spec.id_mapping import IdMappings
 from tiffin.spec.ids import ContainerId, new_id, short
 from tiffin.spec.mount import Mount
 from tiffin.spec.platform import Platform, host_platform, matches, parse_platform
@@ -99,6 +101,7 @@ async def _build(
         registry.reserve(name, identifier)
         undo.callback(registry.release, name)
         undo.push_async_callback(asyncio.to_thread, _discard, context, identifier)
+        ids = undo.enter_context(_own_ids(context, host))
         rootfs = await asyncio.to_thread(_prepare, context, identifier, image, tuple(points))
         mounts = await mount_points.create_volumes(context, identifier, points, rootfs, undo)
         networking = request.networking_config
@@ -112,6 +115,7 @@ async def _build(
             host=host,
             mounts=mounts,
             endpoints=dict(networking.endpoints_config) if networking else {},
+            id_mappings=ids,
             links=linked,
         )
         container = Container(spec, name)
@@ -121,6 +125,14 @@ async def _build(
             register(registry, name, alias, child)
         undo.pop_all()
     return container
+
+
+def _own_ids(context: Context, host: HostConfig) -> AbstractContextManager[IdMappings]:
+    mode = user_namespace_mode(host)
+    if not mode.is_own:
+        return nullcontext(IdMappings())
+    taken = [context.settings.id_mappings, *(item.spec.id_mappings for item in context.registry)]
+    return context.id_ranges.promise(mode, taken)
 
 
 def _default_hostname(context: Context, host: HostConfig, identifier: ContainerId) -> str:

@@ -12,6 +12,7 @@ from tiffin.engine.bundle.namespaces import check_cgroup_parent, check_modes, sh
 from tiffin.engine.bundle.seccomp import seccomp
 from tiffin.engine.bundle.security import masked_paths, parse_security_options, readonly_paths
 from tiffin.engine.bundle.sysctls import check_sysctls
+from tiffin.engine.bundle.user_namespaces import check_conflicts, user_namespace_mode
 from tiffin.engine.containers.context import Settings
 from tiffin.engine.containers.registry import Registry
 from tiffin.engine.containers.signals import parse_signal
@@ -182,6 +183,8 @@ def complete(
         key if "/" in key else f"{key}/tcp": bindings
         for key, bindings in (host.port_bindings or {}).items()
     }
+    mode = user_namespace_mode(host)
+    check_conflicts(host, is_remapped=mode.is_own or (not mode.kind and bool(settings.id_mappings)))
     host.network_mode = _by_id(host.network_mode, registry)
     host.pid_mode = _by_id(host.pid_mode, registry, required=True)
     host.ipc_mode = _by_id(host.ipc_mode, registry, required=True)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tiffin.engine.containers.files import etc_files, write_files
 from tiffin.engine.containers.links import announce, link_environment
 from tiffin.engine.containers.model import Container, now_ns
 from tiffin.engine.containers.mount_points import create_sources
+from tiffin.engine.containers.namespaces import Joined, join_namespaces
 from tiffin.engine.containers.rootfs import read_lines, stopped_view, view_key
 from tiffin.engine.containers.status import Status
 from tiffin.engine.containers.times import rfc3339
@@ -28,7 +29,6 @@ from tiffin.engine.networks.contract import Allocation
 from tiffin.engine.runtimes import wrap_in_init
 from tiffin.engine.tasks.contract import LogTarget, TaskHandle, TaskRequest
 from tiffin.errors import (
-    Conflict,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
@@ -36,7 +36,7 @@ from tiffin.errors import (
 )
 from tiffin.fs.rooted import Root
 from tiffin.logs.attributes import LogSubject, attributes, log_source
-from tiffin.logs.select import is_remote
+from tiffin.logs.select import cannot_start, is_remote
 from tiffin.spec.ids import ContainerId
 from tiffin.spec.mount import Mount
 
@@ -89,7 +89,7 @@ async def _launch(context: Context, container: Container, explain: Explain) -> T
         for attachment in attachments:
             clients.callback(os.close, attachment.fd)
         binary = context.runtimes.find(container.spec.host.runtime)
-        joined = joined_namespaces(context, container)
+        joined = join_namespaces(context, container)
         linked = await link_environment(context, container)
         allocation = await context.networks.allocate(container.networks())
         undo.push_async_callback(context.networks.release, container.id)
@@ -164,7 +164,7 @@ def _log_target(context: Context, container: Container) -> LogTarget:
         kept = attributes(options, subject)
         source = log_source(options, subject) if is_remote(settings.type) else {}
     except InvalidArgument as error:
-        raise FailedPrecondition(f"failed to initialize logging driver: {error}") from error
+        raise cannot_start(str(error)) from error
     return LogTarget(settings.type, directory, options, kept, source)
 
 
@@ -189,37 +189,6 @@ def _failed(context: Context, container: Container, message: str) -> None:
     if instance.status is Status.RESTARTING:
         container.move(Status.EXITED)
     context.store.save(container)
-
-
-def joined_namespaces(context: Context, container: Container) -> Mapping[str, str]:
-    """Return the paths of namespaces shared with other containers; Conflict if one is not up."""
-    host = container.spec.host
-    joined = {}
-    for kind, proc_name, mode in (
-        ("network", "net", host.network_mode),
-        ("pid", "pid", host.pid_mode),
-        ("ipc", "ipc", host.ipc_mode),
-    ):
-        other = shared_with(mode)
-        if other:
-            pid = _pid_of(context, other, kind)
-            joined[kind] = f"/proc/{pid}/ns/{proc_name}"
-    return joined
-
-
-def _pid_of(context: Context, reference: str, kind: str) -> int:
-    other = context.registry.find(reference)
-    if other.status is Status.RESTARTING:
-        raise Conflict(f"Container {other.id} is restarting, wait until the container is running")
-    if not other.alive:
-        what = {"network": "network", "pid": "PID namespace", "ipc": "IPC namespace"}[kind]
-        raise Conflict(f"cannot join {what} of a non running container: {other.id}")
-    if kind == "ipc" and other.spec.host.ipc_mode not in ("shareable", "host"):
-        raise Conflict(
-            f"can't join IPC of container {other.id}: non-shareable IPC "
-            "(hint: use IpcMode:shareable for the donor container)"
-        )
-    return other.instance.pid
 
 
 async def resolve_mounts(context: Context, container: Container) -> tuple[ResolvedMount, ...]:
@@ -268,7 +237,7 @@ def _write_bundle(
     container: Container,
     allocation: Allocation,
     resolved: tuple[ResolvedMount, ...],
-    joined: Mapping[str, str],
+    joined: Joined,
     linked: Sequence[str],
 ) -> Path:
     spec = container.spec
@@ -289,9 +258,15 @@ def _write_bundle(
                 domainname=spec.config.domainname,
                 files=files,
                 mounts=resolved,
-                joined=joined,
+                joined=joined.paths,
+                ids=joined.ids,
+                shm=joined.shm,
             )
         )
+        if spec.host.device_requests:
+            from tiffin.engine.cdi.requests import inject  # few containers ask for devices
+
+            inject(config, spec.host.device_requests, context.settings.cdi_directories)
         if context.runtimes.find(spec.host.runtime) and _wants_init(context, container):
             wrap_in_init(config, context.runtimes.init())
         return write_bundle(context, spec.id, config)

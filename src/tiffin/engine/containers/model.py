@@ -12,6 +12,7 @@ from tiffin.engine.bundle.mount_point import MountPoint
 from tiffin.engine.containers.status import ALIVE, UP, Status, check_move
 from tiffin.engine.networks.contract import ContainerNetworks
 from tiffin.engine.tasks.contract import Attachment, TaskHandle
+from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 from tiffin.spec.ids import ContainerId, ExecId, short
 
 _VOLATILE_S = 10.0
@@ -32,6 +33,8 @@ class ContainerSpec:
     host: HostConfig
     mounts: tuple[MountPoint, ...] = ()
     endpoints: dict[str, EndpointSettings | None] = field(default_factory=dict)
+    id_mappings: IdMappings = NO_MAPPINGS
+    """Of a user namespace with ids that no other container has (`--userns=auto`)."""
     links: dict[str, ContainerId] = field(default_factory=dict)
     """Linked containers by alias, on the default bridge."""
 
