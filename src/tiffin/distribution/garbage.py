@@ -84,7 +84,8 @@ class Collector:
         async with self._lock:
             started = self._clock()
             found = Collected()
-            grace_s = max(keep.grace_s, self._blobs.claim_age_s)
+            # A claim may be as old as claim_age_s; times may be rounded to seconds.
+            grace_s = max(keep.grace_s, 2 * self._blobs.claim_age_s)
             before = started - grace_s - _CLOCK_SLACK_S
             marks = _Marks()
             names = await self._catalog.names()

@@ -69,6 +69,7 @@ class Uploads:
         session = await self._session(repository, identifier, algorithm)
         async with self._writing(session):
             await self._absorb(repository, identifier, session, chunks, place)
+            await session.upload.flush()
             return session.upload.offset
 
     async def finish(
@@ -87,6 +88,7 @@ class Uploads:
                 session.hash = hashlib.new(session.algorithm)
             await self._absorb(repository, identifier, session, chunks, place)
             if session.algorithm != algorithm_of(digest):
+                await session.upload.flush()
                 await _rehash(session, algorithm_of(digest))
             found = f"{session.algorithm}:{session.hash.hexdigest()}"
             if found != digest:
@@ -160,13 +162,15 @@ class Uploads:
         try:
             await _write_all(session, chunks)
         except OSError as error:
-            if not isinstance(error, ConnectionError):
+            if isinstance(error, ConnectionError):
+                await session.upload.flush()
+            else:
                 # The hash is ahead of the storage, and a full disk wants its bytes back.
                 await self._drop(repository, identifier, session)
             raise
-        finally:
-            if (repository, identifier) in self._sessions:
-                await session.upload.flush()
+        except BaseException:
+            await session.upload.flush()
+            raise
         if place is not None and session.upload.offset - before != place.length:
             raise DistributionError(Code.SIZE_INVALID)
 

@@ -28,6 +28,7 @@ from tiffin.distribution.manifests import Manifests
 from tiffin.distribution.storage.driver import StorageDriver
 from tiffin.distribution.storage.filesystem import FilesystemDriver
 from tiffin.distribution.uploads import Uploads
+from tiffin.errors import InvalidArgument
 
 # An object store answers slowly, so that claims are renewed there only when they have aged.
 _CLAIM_AGE_S = 60.0
@@ -82,7 +83,19 @@ def application(config: Config, parts: Registry) -> web.Application:
 
 
 def _driver(config: Config) -> StorageDriver:
-    return FilesystemDriver(config.root)
+    if (storage := config.storage) is None:
+        return FilesystemDriver(config.root)
+    from tiffin.distribution.storage.s3 import S3Driver  # an HTTP client of its own
+    from tiffin.distribution.storage.s3_client import S3Client
+    from tiffin.distribution.storage.sigv4 import Keys
+
+    if not storage.access_key or not storage.secret_key:
+        raise InvalidArgument(
+            "no credentials for the object storage",
+            hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        )
+    keys = Keys(storage.access_key, storage.secret_key, storage.region, storage.session_token)
+    return S3Driver(S3Client(storage.bucket, keys, endpoint=storage.endpoint), storage.prefix)
 
 
 def _contents(config: Config, parts: Registry) -> Contents:
