@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tiffin.distribution import layout
 from tiffin.distribution.errors import Code, DistributionError
@@ -63,11 +64,27 @@ class Blobs:
     async def admit(self, repository: str, digest: Digest, upload: Upload) -> None:
         """Let an upload, whose bytes have been checked, become a blob of the repository."""
         async with self.locks.hold(digest):
-            if await self._exists(digest):
+            if await self.exists(digest):
                 await upload.discard()
             else:
                 await upload.publish(layout.blob(digest))
             await self._link(repository, digest)
+
+    async def adopt(self, repository: str, digest: Digest, file: Path) -> None:
+        """Like `admit`, for a local file; it is gone then."""
+        async with self.locks.hold(digest):
+            if not await self.exists(digest):
+                await self.driver.adopt(file, layout.blob(digest))
+            await asyncio.to_thread(file.unlink, missing_ok=True)
+            await self._link(repository, digest)
+
+    async def link(self, repository: str, digest: Digest) -> bool:
+        """Give the repository a blob whose bytes are here already; False if they are not."""
+        async with self.locks.hold(digest):
+            if not await self.exists(digest):
+                return False
+            await self._link(repository, digest)
+            return True
 
     async def mount(self, repository: str, digest: Digest, source: str) -> bool:
         """Give the repository what `source` has; False if that has not got it."""
@@ -103,7 +120,7 @@ class Blobs:
     async def put(self, digest: Digest, data: bytes) -> None:
         """Keep the bytes of a manifest, which no link but the manifest's record refers to."""
         async with self.locks.hold(digest):
-            if await self._exists(digest):
+            if await self.exists(digest):
                 await self.driver.touch(layout.blob(digest))
             else:
                 await self.driver.put(layout.blob(digest), data)
@@ -158,7 +175,8 @@ class Blobs:
         await self.driver.put(layout.link(digest, repository), b"")
         await self.remember_repository(repository)
 
-    async def _exists(self, digest: Digest) -> bool:
+    async def exists(self, digest: Digest) -> bool:
+        """Tell whether a blob's bytes are here, whoever has it."""
         try:
             await self.driver.stat(layout.blob(digest))
         except NotFound:

@@ -42,8 +42,13 @@ class Contents(Protocol):
     async def manifest(self, repository: str, reference: TagOrDigest, *, with_data: bool) -> Found:
         """Return a manifest; MANIFEST_UNKNOWN."""
 
-    async def blob(self, repository: str, digest: Digest, *, for_push: bool) -> Readable:
-        """Return a blob; BLOB_UNKNOWN. `for_push` keeps it for a manifest that is to come."""
+    async def blob(
+        self, repository: str, digest: Digest, *, with_data: bool, for_push: bool
+    ) -> Readable:
+        """Return a blob; BLOB_UNKNOWN. `for_push` keeps it for a manifest that is to come.
+
+        Without `with_data` only its size is asked for.
+        """
 
     async def tags(self, repository: str, *, after: str = "") -> AsyncIterator[str]:
         """Return the tags after `after`, sorted; NAME_UNKNOWN."""
@@ -67,8 +72,11 @@ class OwnContents:
         info = await self._manifests.info(repository, reference)
         return Found(info, await self._manifests.content(info.digest) if with_data else None)
 
-    async def blob(self, repository: str, digest: Digest, *, for_push: bool = False) -> Readable:
+    async def blob(
+        self, repository: str, digest: Digest, *, with_data: bool = True, for_push: bool = False
+    ) -> Readable:
         """Return a blob; BLOB_UNKNOWN."""
+        del with_data
         look = self._blobs.claim if for_push else self._blobs.size
         size = await look(repository, digest)
         driver, key = self._blobs.driver, layout.blob(digest)

@@ -1,5 +1,6 @@
 """Puts a registry together from its configuration: the only place that picks implementations."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -62,15 +63,15 @@ def registry(config: Config) -> Registry:
 def application(config: Config, parts: Registry) -> web.Application:
     """Return the application that serves a registry; InvalidArgument, Unimplemented."""
     gate, token_server = _gate(config)
-    contents = _contents(config, parts)
+    log = AccessLog(config.log_format)
+    app = web.Application(middlewares=[recorded(parts.metrics, log), errors])
+    contents = _contents(config, parts, app)
     rules = table(
         BlobEndpoints(contents, parts.blobs, parts.uploads),
         ManifestEndpoints(contents, parts.manifests, limit=config.manifest_limit),
         DiscoveryEndpoints(contents, parts.catalog),
     )
     api = Api(rules, gate, frozen=_frozen(config))
-    log = AccessLog(config.log_format)
-    app = web.Application(middlewares=[recorded(parts.metrics, log), errors])
     app.on_response_prepare.append(standard_headers)
     app.router.add_route("*", "/v2{tail:(?:/.*)?}", api.handle)
     if token_server is not None:
@@ -98,9 +99,31 @@ def _driver(config: Config) -> StorageDriver:
     return S3Driver(S3Client(storage.bucket, keys, endpoint=storage.endpoint), storage.prefix)
 
 
-def _contents(config: Config, parts: Registry) -> Contents:
-    del config
-    return OwnContents(parts.blobs, parts.manifests, parts.catalog)
+def _contents(config: Config, parts: Registry, app: web.Application) -> Contents:
+    own = OwnContents(parts.blobs, parts.manifests, parts.catalog)
+    if config.mirror is None:
+        return own
+    from tiffin.distribution.mirror.cache import MirroredContents  # a registry client of its own
+    from tiffin.distribution.mirror.upstream import Upstream
+
+    mirrored = MirroredContents(
+        own,
+        parts.blobs,
+        parts.manifests,
+        Upstream(config.mirror),
+        spool=config.root / "spool",
+        ttl_s=config.mirror.ttl_s,
+        metrics=parts.metrics,
+    )
+
+    async def while_serving(app: web.Application) -> AsyncIterator[None]:
+        del app
+        await mirrored.open()
+        yield
+        await mirrored.close()
+
+    app.cleanup_ctx.append(while_serving)
+    return mirrored
 
 
 def _frozen(config: Config) -> str:

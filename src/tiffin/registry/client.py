@@ -21,7 +21,7 @@ from tiffin.registry.credentials import ANONYMOUS, Credentials
 from tiffin.registry.endpoints import Endpoint
 from tiffin.registry.errors import RegistryError
 from tiffin.registry.transport import Retry, Transport, chunks
-from tiffin.spec.descriptor import INDEXES, MANIFESTS, Descriptor
+from tiffin.spec.descriptor import INDEXES, MANIFESTS, Descriptor, as_array, decode_object
 from tiffin.spec.digest import Digest, digest_bytes, parse_digest
 
 ACCEPTED = (*sorted(MANIFESTS), *sorted(INDEXES))
@@ -43,10 +43,14 @@ class RemoteManifest:
 
 @dataclass(frozen=True, slots=True)
 class BlobBody:
-    """A blob on its way. `offset` is where `chunks` start: 0 if the server ignored our range."""
+    """A blob on its way. `offset` is where `chunks` start: 0 if the server ignored our range.
+
+    `size` is that of the whole blob, None if the server does not say.
+    """
 
     offset: int
     chunks: AsyncIterator[bytes]
+    size: int | None = None
 
 
 class RegistryClient:
@@ -98,6 +102,28 @@ class RegistryClient:
             media_type = _media_type(data) or media_type
         return RemoteManifest(Descriptor(media_type, digest, len(data)), data)
 
+    async def resolve(self, repository: str, tag: str) -> Digest | None:
+        """Return what a tag points to without fetching it; None if the registry does not say."""
+        headers = {"Accept": ", ".join(ACCEPTED)}
+        response, _ = await self._document(
+            "HEAD", f"{repository}/manifests/{tag}", Scope(repository), headers=headers
+        )
+        digest = response.headers.get("Docker-Content-Digest", "")
+        return parse_digest(digest) if digest else None
+
+    async def referrers(self, repository: str, subject: Digest) -> list[Descriptor]:
+        """Return what refers to a manifest, following pagination; RegistryError."""
+        found: list[Descriptor] = []
+        path = f"{repository}/referrers/{subject}"
+        while True:
+            response, data = await self._document("GET", path, Scope(repository))
+            entries = as_array(decode_object(data, "referrers").get("manifests"), "referrers")
+            found += [Descriptor.from_json(entry, "referrers") for entry in entries]
+            link = response.links.get("next")
+            if link is None or not entries or len(found) > 100_000:
+                return found
+            path = str(link["url"])
+
     async def tags(self, repository: str) -> list[str]:
         """Return all tags of a repository, following pagination."""
         found: list[str] = []
@@ -121,6 +147,15 @@ class RegistryClient:
         )  # fmt: skip
         return response.status == 200
 
+    async def blob_size(self, repository: str, digest: Digest) -> int:
+        """Return a blob's length in bytes; RegistryError, with status 404 if there is none."""
+        response, _ = await self._document(
+            "HEAD", f"{repository}/blobs/{digest}", Scope(repository)
+        )
+        if response.content_length is None:
+            raise RegistryError(f"{repository}: the registry does not say how long {digest} is")
+        return response.content_length
+
     @asynccontextmanager
     async def blob(
         self, repository: str, digest: Digest, offset: int = 0
@@ -137,7 +172,9 @@ class RegistryClient:
             if response.status == 206:
                 match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
                 start = int(match[1]) if match else offset
-            yield BlobBody(start, chunks(response))
+            length = response.content_length
+            size = None if length is None else start + length
+            yield BlobBody(start, chunks(response), size)
 
     async def mount(self, repository: str, digest: Digest, source: str) -> URL | None:
         """Ask to mount the blob from `source`; None if done, else an upload location."""

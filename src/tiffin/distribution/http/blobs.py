@@ -28,8 +28,11 @@ class BlobEndpoints:
         """GET and HEAD of a blob."""
         digest = digest_in(call.target.rest)
         # Pushing clients ask by HEAD and do not send what is there: it must then stay there.
-        for_push = call.request.method == "HEAD" and call.visit.may(call.repository, Action.PUSH)
-        blob = await self._contents.blob(call.repository, digest, for_push=for_push)
+        is_head = call.request.method == "HEAD"
+        for_push = is_head and call.visit.may(call.repository, Action.PUSH)
+        blob = await self._contents.blob(
+            call.repository, digest, with_data=not is_head, for_push=for_push
+        )
         return await send_blob(call.request, digest, blob)
 
     async def delete(self, call: Call) -> web.Response:
