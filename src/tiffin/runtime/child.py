@@ -10,8 +10,8 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -60,17 +60,35 @@ def run(
     options: ChildOptions,
 ) -> NoReturn:
     """Become the process; never returns."""
-    try:
+    with reporting(channel):
         _Child(plan, process, channel, stdio, options).run()
+    os._exit(1)
+
+
+@contextmanager
+def reporting(channel: Channel) -> Iterator[None]:
+    """Tell the parent what goes wrong, and end: a child must not go on in the parent's code."""
+    try:
+        yield
     except (Failed, NotExecutable) as error:
         _report(channel, str(error))
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _report(channel, f"{lowered(error)}{where}")
-    except BaseException as error:  # noqa: BLE001 - the child must not go on in the parent's code
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the parent is to hear of it
         _report(channel, f"{type(error).__name__}: {error}")
     finally:
         os._exit(1)
+
+
+def close_others(keep: Collection[int]) -> None:
+    """Close all inherited descriptors but stdio and those."""
+    start = 3
+    for fd in sorted(keep):
+        if start < fd:
+            syscalls.close_range(start, fd - 1)
+        start = max(start, fd + 1)
+    syscalls.close_range(start)
 
 
 def _report(channel: Channel, text: str) -> None:
@@ -169,12 +187,7 @@ class _Child:
             high.append(fcntl.fcntl(source, fcntl.F_DUPFD_CLOEXEC, floor))
         for number, fd in enumerate(high):
             os.dup2(fd, number, inheritable=True)
-        start = 3
-        for fd in keep:
-            if start < fd:
-                syscalls.close_range(start, fd - 1)
-            start = fd + 1
-        syscalls.close_range(start)
+        close_others(keep)
 
     def _take_terminal(self, place: Place) -> int:
         rows = self._stdio.rows or self._process.rows

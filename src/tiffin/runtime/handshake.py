@@ -43,6 +43,8 @@ class Kind(IntEnum):
     HOOKS = 9
     CLOSED = 8
     """The other side is gone; never sent."""
+    ORDER = 10
+    """What a spare child is to become (`spare.py`)."""
 
 
 @dataclass(frozen=True, slots=True)

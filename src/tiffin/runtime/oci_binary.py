@@ -52,6 +52,9 @@ class BinaryRuntime:
         """See `Runtime.name`."""
         return self._binary.name
 
+    def prepare(self) -> None:
+        """See `Runtime.prepare`: nothing can be."""
+
     def create(
         self, container_id: str, bundle: Path, stdio: Stdio, options: CreateOptions
     ) -> "BinaryTask":

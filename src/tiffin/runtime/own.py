@@ -1,8 +1,9 @@
 """Our own runtime: namespaces, cgroups and mounts straight from the kernel.
 
-`create` forks the child into its namespaces (`handshake.py` shows the conversation), `start` opens
-the gate. A task holds: the child's pidfd, the channel until the program runs, the cgroup. Whatever
-fails before `create` returns is undone: the child is killed and the cgroup removed.
+`create` forks the child into its namespaces (`handshake.py` shows the conversation), or takes the
+one that `prepare` has made ahead (`spare.py`); `start` opens the gate. A task holds: the child's
+pidfd, the channel until the program runs, the cgroup. Whatever fails before `create` returns is
+undone: the child is killed and the cgroup removed.
 """
 
 import errno
@@ -20,7 +21,7 @@ from tiffin.linux import pidfd, syscalls
 from tiffin.linux.cgroups.group import Group
 from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.linux.cgroups.layout import Layout, detect
-from tiffin.runtime import child, companions, config
+from tiffin.runtime import child, companions, config, spare
 from tiffin.runtime.child import ChildOptions
 from tiffin.runtime.companions import Companions
 from tiffin.runtime.config import Config, JsonObject
@@ -28,9 +29,10 @@ from tiffin.runtime.exec import Container, clone_in, clone_in_user, execute_in
 from tiffin.runtime.handshake import Channel, Kind, Message, close_all, pair
 from tiffin.runtime.network_sockets import descriptors
 from tiffin.runtime.operation import Failed
-from tiffin.runtime.plan import Prepared, clone_flags, default_device_rules, plan
+from tiffin.runtime.plan import Plan, Prepared, clone_flags, default_device_rules, plan
 from tiffin.runtime.programs import Programs
 from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio
+from tiffin.runtime.spare import Order, Spare
 from tiffin.spec.id_mapping import IdMappings
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class OwnRuntime:
     def __init__(self, cache: Path | None = None) -> None:
         self._programs = Programs(cache)
         self._layout: Layout | None = None
+        self._spare: Spare | None = None
 
     @property
     def layout(self) -> Layout:
@@ -58,6 +61,13 @@ class OwnRuntime:
         if self._layout is None:
             self._layout = detect()
         return self._layout
+
+    def prepare(self) -> None:
+        """See `Runtime.prepare`."""
+        # A process that is to be born in its group (v2) cannot be born before that.
+        if self._spare is None and self.layout.version == 1:
+            with suppress(OSError):  # the container itself tells what is wrong
+                self._spare = spare.fork(self._plan)
 
     def create(
         self, container_id: str, bundle: Path, stdio: Stdio, options: CreateOptions
@@ -67,13 +77,17 @@ class OwnRuntime:
         With `network_sockets` and no terminal it returns as soon as the sockets are there: the
         child goes on mounting while the network is plugged in, and `start` waits for it.
         """
-        settings = config.parse(config.read(bundle), bundle)
-        program = self._programs.program(settings.seccomp)
-        group = open_group(settings.cgroups_path or f"tiffin/{container_id}", self.layout)
         with ExitStack() as undo:
+            ready = self._order_spare(undo, container_id, bundle, stdio, options)
+            settings = config.parse(config.read(bundle), bundle)
+            program = self._programs.program(settings.seccomp)
+            group = open_group(settings.cgroups_path or f"tiffin/{container_id}", self.layout)
+            if ready is not None and not spare.fits(settings):
+                ready.discard()
+                ready = None
             creation = _Creation(container_id, options.bundle or bundle, settings, group, options,
                                  undo)  # fmt: skip
-            task = creation.run(program, stdio, self.layout)
+            task = creation.run(program, stdio, self.layout, ready)
             undo.pop_all()
             return task
 
@@ -93,6 +107,39 @@ class OwnRuntime:
         task.tell(_subject(container_id, options.bundle or bundle, settings))
         return task
 
+    def _order_spare(
+        self,
+        undo: ExitStack,
+        container_id: str,
+        bundle: Path,
+        stdio: Stdio,
+        options: CreateOptions,
+    ) -> Spare | None:
+        """Set the spare child to work at once, before it is known whether it fits."""
+        ready, self._spare = self._spare, None
+        if ready is None:
+            return None
+        undo.callback(ready.discard)
+        order = Order(
+            container_id=container_id,
+            bundle=str(bundle),
+            init_process=options.init_process,
+            explain=options.explain is not None,
+            rows=stdio.rows,
+            columns=stdio.columns,
+        )
+        if ready.order(order, stdio):
+            return ready
+        ready.discard()  # somebody has killed it
+        return None
+
+    def _plan(self, container_id: str, settings: Config) -> Plan:
+        """Plan the first process of a container that a spare becomes."""
+        group = open_group(settings.cgroups_path or f"tiffin/{container_id}", self.layout)
+        files = group.join_files(_with_default_devices(settings.resources or {}))
+        prepared = Prepared(files, _shown(files, self.layout))
+        return plan(container_id, settings, prepared, self._programs.program(settings.seccomp))
+
 
 @dataclass(slots=True)
 class _Creation:
@@ -105,8 +152,10 @@ class _Creation:
     options: CreateOptions
     undo: ExitStack
 
-    def run(self, program: bytes, stdio: Stdio, layout: Layout) -> "OwnTask":
+    def run(self, program: bytes, stdio: Stdio, layout: Layout, ready: Spare | None) -> "OwnTask":
         resources = _with_default_devices(self.config.resources or {})
+        if ready is not None:
+            return self._take(ready, resources, program)
         is_born_in_group = bool(self.group.directory())
         if is_born_in_group:
             self._make_group(resources)
@@ -162,6 +211,26 @@ class _Creation:
         self.undo.callback(task.abandon)
         task.advance(Kind.NETWORK if wants_network else Kind.READY)
         if wants_network and (self.config.process.terminal or self.config.hooks is not None):
+            task.advance(Kind.READY)
+        return task
+
+    def _take(self, ready: Spare, resources: JsonObject, program: bytes) -> "OwnTask":
+        """Go on with a spare that is becoming the first process meanwhile."""
+        wants_network = self.options.network_sockets
+        network = ready.take(network=wants_network, dns=self.options.dns_sockets)
+        self.undo.callback(ready.channel.close)
+        self.undo.callback(companions.end, ready.pidfd)
+        task = OwnTask(self.container_id, self.config, self.group, program, self.options)
+        task.adopt(ready.pid, ready.pidfd, ready.channel, network)
+        self.undo.callback(task.abandon)
+        self._explain(
+            "make the container's first process in namespaces of its own",
+            f"clone3({_flags_text(clone_flags(self.config))}) = {ready.pid}",
+        )
+        self._make_group(resources)
+        with suppress(BrokenPipeError):  # what it died of follows
+            ready.channel.send(Kind.PREPARED)
+        if self.config.process.terminal or not wants_network:
             task.advance(Kind.READY)
         return task
 
@@ -270,10 +339,13 @@ class OwnTask:
         """The container's cgroup."""
         return self._group
 
-    def adopt(self, pid: int, descriptor: int, channel: Channel) -> None:
-        """Take over the child that was just forked."""
+    def adopt(
+        self, pid: int, descriptor: int, channel: Channel, network: NetworkSockets | None = None
+    ) -> None:
+        """Take over the child that was just forked, with what is open of its network already."""
         self._init = Process(pid, descriptor)
         self._channel = channel
+        self._network = network
 
     def tell(self, subject: "Subject | None") -> None:
         """Have hooks told of that."""

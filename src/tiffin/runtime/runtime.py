@@ -120,6 +120,12 @@ class Runtime(Protocol):
     def name(self) -> str:
         """Name as in `--runtime`."""
 
+    def prepare(self) -> None:
+        """Do what can be done before any container is asked for, in the process that makes it.
+
+        Whatever comes of it ends with the process. It never fails: `create` tells what is wrong.
+        """
+
     def create(self, container_id: str, bundle: Path, stdio: Stdio, options: CreateOptions) -> Task:
         """Make the task up to the point before its program; nothing is left if it fails."""
 

@@ -71,6 +71,7 @@ def name_process(name: str) -> None:
 def _make(request: socket.socket, runtime: Runtime, keeper: socket.socket) -> None:
     loop = Loop()
     supervisor = Supervisor(loop, runtime, keeper)
+    runtime.prepare()
     body, fds = protocol.receive_packet(request)
     request.close()
     if body and len(fds) == 1:
