@@ -154,6 +154,8 @@ def test_realtime_is_granted_by_the_parents_that_we_made(tag: str) -> None:
         second.create({"cpu": {"realtimeRuntime": 20_000}}, no_warning)
         assert Path(f"{place}/{tag}/g/cpu.rt_runtime_us").read_text() == "50000\n"
         assert Path(f"{place}/{tag}/cpu.rt_runtime_us").read_text() == "120000\n"
+        first.update({"cpu": {"realtimePeriod": 250_000}}, no_warning)
+        assert Path(f"{place}/{tag}/cpu.rt_runtime_us").read_text() == "220000\n"
         with pytest.raises(OSError, match="rt_runtime_us"):  # more than the machine has
             second.update({"cpu": {"realtimeRuntime": 960_000}}, no_warning)
     finally:

@@ -109,7 +109,10 @@ class Containers:
 
     async def top(self, reference: str, arguments: str) -> TopResponse:
         """List its processes."""
-        return await asyncio.to_thread(top.top, self._context, self.find(reference), arguments)
+        container = self.find(reference)
+        found = await asyncio.to_thread(top.top, self._context, container, arguments)
+        self._context.publish(container, "top")
+        return found
 
     async def changes(self, reference: str) -> Sequence[ChangeItem]:
         """Return the paths that it changed."""

@@ -10,15 +10,20 @@ from tiffin.linux.cgroups import stats
 from tiffin.linux.cgroups.group import is_ours, write
 
 _RUNTIME, _PERIOD = "cpu.rt_runtime_us", "cpu.rt_period_us"
+FILES = (_RUNTIME, _PERIOD)
 
 
-def grant(root: str, path: str, runtime_us: int) -> None:
-    """Make room in the parents of the group `path` for its runtime, which is to be set next.
+def grant(root: str, path: str, file: str, value: int) -> None:
+    """Make room in the parents of the group `path` for what is to be written to its `file` next.
 
     Only parents that we made are changed; OSError if theirs have too little.
     """
     *parents, last = path.strip("/").split("/")
-    wanted = _share(f"{root}{path}", runtime_us)
+    directory = f"{root}{path}"
+    if file == _RUNTIME:
+        wanted = _share(directory, value)
+    else:
+        wanted = stats.integer(f"{directory}/{_RUNTIME}") / value
     raises: list[tuple[str, int]] = []
     here, child = f"{root}/{'/'.join(parents)}", last
     while here != root and is_ours(here):

@@ -357,8 +357,8 @@ class GroupV1:
 
     def _write(self, setting: Setting, warn: Warn) -> None:
         directory = self._directory(setting.controller)
-        if setting.file == "cpu.rt_runtime_us":
-            realtime.grant(self._mounts["cpu"], self.path, int(setting.value))
+        if setting.file in realtime.FILES:
+            realtime.grant(self._mounts["cpu"], self.path, setting.file, int(setting.value))
         for file in filter(None, (setting.file, _OLD_NAMES.get(setting.file))):
             try:
                 write(f"{directory}/{file}", setting.value)

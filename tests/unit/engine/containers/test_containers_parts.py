@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiffin.api.types.resources import RestartPolicy
-from tiffin.engine.containers import top
 from tiffin.engine.containers.changes import without
 from tiffin.engine.containers.names import check_name, make_name
 from tiffin.engine.containers.policy import next_delay, should_restart
@@ -165,48 +164,6 @@ def test_a_snapshot_is_viewed_without_its_upper_directory() -> None:
     assert view.options == ("ro", "index=off", "lowerdir=/u\\:x:/l1:/l2")
     bind = Mount("bind", "/x", ("rbind",))
     assert stopped_view([bind]) == (bind,)
-
-
-def test_top_of_ourselves() -> None:
-    process = top.read_process(os.getpid())
-    assert process is not None
-    columns = dict(top.parse_arguments("-o pid,ppid,user,comm,args,etime,rss"))
-    assert columns["PID"](process) == str(os.getpid())
-    assert columns["PPID"](process) == str(os.getppid())
-    assert "python" in columns["COMMAND"](process)
-    assert int(columns["RSS"](process)) > 1000
-    assert top.read_process(2**22 + 1) is None
-
-
-@pytest.mark.parametrize(
-    ("arguments", "titles"),
-    [
-        ("", "UID PID PPID C STIME TTY TIME CMD"),
-        ("-ef", "UID PID PPID C STIME TTY TIME CMD"),
-        ("aux", "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND"),
-        ("-o pid,cmd", "PID CMD"),
-        ("-opid", "PID"),
-        ("-eo pid,comm=NAME", "PID NAME"),
-        ("-o pid -o ppid", "PID PPID"),
-        ("-A", "PID TTY TIME CMD"),
-    ],
-)
-def test_top_arguments(arguments: str, titles: str) -> None:
-    assert " ".join(title for title, _ in top.parse_arguments(arguments)) == titles
-
-
-@pytest.mark.parametrize("arguments", ["-o", "-o nope", "--forest", "-p 1"])
-def test_top_arguments_that_are_none(arguments: str) -> None:
-    with pytest.raises(InvalidArgument):
-        top.parse_arguments(arguments)
-
-
-def test_every_column_renders() -> None:
-    process = top.read_process(os.getpid())
-    assert process is not None
-    for name in top._KNOWN:
-        ((_, render),) = top.parse_arguments(f"-o {name}")
-        assert render(process)
 
 
 def test_network_figures() -> None:
