@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
         "runtime",
     },
     {"images", "build", "shim"},
-    {"engine"},
+    {"engine", "oci"},
     {"server", "distribution"},
     {"daemon"},
 ]
@@ -33,7 +33,18 @@ CLIENTS = {"client": {"errors", "spec", "api", "wire"},
            "cli": {"errors", "spec", "api", "wire", "client"}}  # fmt: skip
 # `tiffin registry serve` is a server in the client's executable: it is imported when it runs, not before.
 LATE = {("cli", "distribution")}
-STANDARD_LIBRARY_ONLY = {"linux", "fs", "runtime", "shim", "logs", "wire", "spec", "client", "cli"}
+STANDARD_LIBRARY_ONLY = {
+    "linux",
+    "fs",
+    "runtime",
+    "shim",
+    "oci",
+    "logs",
+    "wire",
+    "spec",
+    "client",
+    "cli",
+}
 THIRD_PARTY = {"aiohttp", "msgspec", "isal", "zstandard", "yarl", "multidict"}
 
 

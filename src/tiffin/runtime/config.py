@@ -176,6 +176,11 @@ def parse(document: JsonObject, bundle: Path) -> Config:
     )
 
 
+def section(document: object, name: str) -> JsonObject:
+    """Return `document` if it is an object; InvalidArgument names it."""
+    return _Reader(document, name).value
+
+
 def parse_process(document: JsonObject) -> ProcessConfig:
     """Read an OCI `process` object; InvalidArgument."""
     process = _Reader(document, "process")

@@ -37,13 +37,17 @@ class Container:
     group: Group
     config: Config
     program: bytes
+    preserved: int = 0
+    """So many descriptors after stderr are the process's too."""
+    frozen_is_fine: bool = False
+    """Make the process though it stands still until the container is thawed."""
 
 
 def execute_in(
     container: Container, process: ProcessConfig, stdio: Stdio, warn: Callable[[str], None]
 ) -> Process:
     """Execute `process` in the container; FailedPrecondition with runc's wording."""
-    if container.group.is_frozen():
+    if container.group.is_frozen() and not container.frozen_is_fine:
         raise FailedPrecondition(
             "OCI runtime exec failed: cannot exec in a paused container: unknown"
         )
@@ -63,7 +67,10 @@ def execute_in(
         if pid == 0:
             ours.close()
             choices = ChildOptions(
-                gated=False, keep=(container.pidfd,), enter=lambda: _enter(container)
+                gated=False,
+                keep=(container.pidfd,),
+                preserved=container.preserved,
+                enter=lambda: _enter(container),
             )
             child.run(steps, process, theirs, stdio, choices)
         theirs.close()

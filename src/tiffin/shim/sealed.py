@@ -59,7 +59,7 @@ def start_spawner(runtime: str, cache: Path) -> tuple[int, socket.socket]:
 
 
 def _spawn(choices: Sequence[str], inherited: int) -> int:
-    interpreter = getattr(sys, "_base_executable", "") or sys.executable
+    interpreter = interpreter_path()
     package_root = str(Path(__file__).resolve().parents[2])
     executable = sealed_copy(os.path.realpath(interpreter))
     # argv[0] tells the interpreter where its standard library is; the site is not needed.
@@ -78,9 +78,19 @@ def _spawn(choices: Sequence[str], inherited: int) -> int:
         os.close(executable)
 
 
+def interpreter_path() -> str:
+    """Return the interpreter itself, not the link to it in a virtual environment."""
+    return getattr(sys, "_base_executable", "") or sys.executable
+
+
+def library_path() -> dict[str, str]:
+    """Return the variable by which a copy of the interpreter finds its library, if it needs one."""
+    if not sysconfig.get_config_var("Py_ENABLE_SHARED"):
+        return {}
+    # A library path relative to the executable would not lead anywhere from a memfd.
+    return {"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))}
+
+
 def _environment() -> dict[str, str]:
-    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C.UTF-8"}
-    if sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        # A library path relative to the executable would not lead anywhere from a memfd.
-        environment["LD_LIBRARY_PATH"] = str(sysconfig.get_config_var("LIBDIR"))
-    return environment
+    path = os.environ.get("PATH", os.defpath)
+    return {"PATH": path, "LC_ALL": "C.UTF-8", **library_path()}

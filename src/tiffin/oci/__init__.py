@@ -1,0 +1,1 @@
+"""`tiffin-runtime`: our runtime as a command line that containerd, podman and dockerd can use."""
