@@ -56,6 +56,12 @@ _IGNORED = {
     "silent", "loud", "remount", "tmpcopyup", "",
 }  # fmt: skip
 
+WORDS = frozenset(
+    {"bind", "rbind", *_ATTRIBUTES, *_RECURSIVE, *_PROPAGATION, *_SUPERBLOCK_FLAGS, *_IGNORED}
+    | {f"r{word}" for word in _PROPAGATION}
+) - {""}
+"""All that are not left to a file system."""
+
 
 @dataclass(frozen=True, slots=True)
 class MountOptions:

@@ -26,7 +26,7 @@ RET_TRACE = 0x7FF00000
 RET_LOG = 0x7FFC0000
 RET_ALLOW = 0x7FFF0000
 
-_ACTIONS = {
+ACTIONS = {
     "SCMP_ACT_KILL": RET_KILL_THREAD,
     "SCMP_ACT_KILL_THREAD": RET_KILL_THREAD,
     "SCMP_ACT_KILL_PROCESS": RET_KILL_PROCESS,
@@ -37,7 +37,7 @@ _ACTIONS = {
     "SCMP_ACT_ALLOW": RET_ALLOW,
 }
 _WITH_DATA = (RET_ERRNO, RET_TRACE)
-_OPERATIONS = {
+OPERATORS = {
     "SCMP_CMP_NE": "ne",
     "SCMP_CMP_LT": "lt",
     "SCMP_CMP_LE": "le",
@@ -177,7 +177,7 @@ def _rule(item: JsonObject) -> _Rule:
 
 
 def _comparison(item: JsonObject) -> Comparison:
-    operation = _OPERATIONS.get(item.get("op", ""))
+    operation = OPERATORS.get(item.get("op", ""))
     if operation is None:
         raise ValueError(f"unknown operator {item.get('op')!r}")
     index, value, value_two = (int(item.get(key) or 0) for key in ("index", "value", "valueTwo"))
@@ -189,9 +189,9 @@ def _comparison(item: JsonObject) -> Comparison:
 
 
 def _action(name: str, number: int | None) -> int:
-    if name not in _ACTIONS:
+    if name not in ACTIONS:
         raise ValueError(f"unsupported action {name!r}")
-    value = _ACTIONS[name]
+    value = ACTIONS[name]
     if value not in _WITH_DATA:
         return value
     data = errno.EPERM if number is None else number

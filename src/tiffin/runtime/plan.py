@@ -108,7 +108,7 @@ _IPC_PARAMETERS = {
     "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall",
     "kernel/shmmax", "kernel/shmmni", "kernel/shm_rmid_forced",
 }  # fmt: skip
-_FILTER_FLAGS = {
+FILTER_FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC,
     "SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": SECCOMP_FILTER_FLAG_SPEC_ALLOW,
@@ -383,9 +383,9 @@ def _last(
     words = (seccomp or {}).get("flags")
     flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW if words is None else 0
     for word in words or ():
-        if word not in _FILTER_FLAGS:
+        if word not in FILTER_FLAGS:
             raise InvalidArgument(f"linux.seccomp.flags: unknown flag {word!r}")
-        flags |= _FILTER_FLAGS[word]
+        flags |= FILTER_FLAGS[word]
     steps: list[Operation] = [LoadFilter(filter_program, flags)]
     if not process.no_new_privileges:
         steps.append(DropExtra(process.capabilities))
