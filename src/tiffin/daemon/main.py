@@ -64,13 +64,12 @@ def _serve(config, values) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
     from tiffin.daemon.sockets import listening
 
     with pid_file(config.pidfile), only_instance(config.roots), listening(config) as listeners:
+        from tiffin.daemon.lean import import_server, share_heaps
+
+        share_heaps()
+        import_server()
         import asyncio
 
-        from tiffin.daemon.lean import defer_aiohttp_client, share_heaps, spare_mime_types
-
-        defer_aiohttp_client()
-        spare_mime_types()
-        share_heaps()
         from tiffin.daemon.service import serve
 
         asyncio.run(serve(config, values, listeners))

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tiffin.api.types.containers import Config, HealthConfig
-from tiffin.build.layer import store_layer
-from tiffin.build.worker import rfc3339
 from tiffin.engine.bundle.environment import words
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.status import Status
@@ -102,6 +100,9 @@ class Commits:
     def _commit(
         self, container: Container, request: CommitRequest, config: ContainerConfig
     ) -> Image:
+        from tiffin.build.layer import store_layer  # the builder, which an idle daemon spares
+        from tiffin.build.worker import rfc3339
+
         spec = container.spec
         base = self._base(container)
         layers = base.layers if base else ()

@@ -1,15 +1,14 @@
 """Compressed streams: recognised by their first bytes, never by name or media type.
 
 Readers hold little memory whatever the archive expands to: they produce as much as is asked for.
+Each format's library is loaded by the first stream that needs it.
 """
 
-import bz2
-import lzma
 import zlib
+from collections.abc import Callable
 from enum import StrEnum
+from functools import cache, partial
 from typing import Any, BinaryIO, Protocol, cast
-
-import zstandard
 
 from tiffin.errors import InvalidArgument
 
@@ -22,16 +21,13 @@ _ZLIB_LEVEL = 6
 _ZSTD_LEVEL = 3
 
 
+@cache
 def _fastest_zlib() -> Any:  # noqa: ANN401  # a module with zlib's interface
     try:
         from isal import isal_zlib
     except ImportError:  # not built for this architecture
         return zlib
     return isal_zlib
-
-
-_FAST = _fastest_zlib()
-_ZLIB_ERRORS = (zlib.error, _FAST.error)
 
 
 class Compression(StrEnum):
@@ -116,14 +112,17 @@ def compressor(compression: Compression, sink: Sink, *, level: int | None = None
     if compression is Compression.GZIP:
         return _Compressing(sink, _deflate(level))
     if compression is Compression.ZSTD:
+        import zstandard
+
         encoder = zstandard.ZstdCompressor(level=_ZSTD_LEVEL if level is None else level)
         return _Compressing(sink, encoder.compressobj())
     raise InvalidArgument(f"cannot compress as {compression.value!r}")
 
 
 def _deflate(level: int | None) -> Any:  # noqa: ANN401  # zlib's and isal's types have no name
-    if _FAST is not zlib and (level is None or level <= _ISAL_LEVEL):
-        return _FAST.compressobj(_ISAL_LEVEL if level is None else level, wbits=_GZIP)
+    fast = _fastest_zlib()
+    if fast is not zlib and (level is None or level <= _ISAL_LEVEL):
+        return fast.compressobj(_ISAL_LEVEL if level is None else level, wbits=_GZIP)
     return zlib.compressobj(_ZLIB_LEVEL if level is None else level, wbits=_GZIP)
 
 
@@ -156,6 +155,7 @@ class _Inflating:
         self._pending = b""
         self._inflater: Any = None
         self._started = False
+        self._zlib = _fastest_zlib()
 
     def read(self, size: int, /) -> bytes:
         while True:
@@ -176,7 +176,7 @@ class _Inflating:
             self._pending = self._pending.lstrip(b"\0")
             if not self._pending:
                 return False
-        self._inflater = _FAST.decompressobj(wbits=_GZIP)
+        self._inflater = self._zlib.decompressobj(wbits=_GZIP)
         self._started = True
         return True
 
@@ -184,7 +184,7 @@ class _Inflating:
         inflater = self._inflater
         try:
             data: bytes = inflater.decompress(self._pending, size)
-        except _ZLIB_ERRORS as error:
+        except (zlib.error, self._zlib.error) as error:
             raise InvalidArgument(f"damaged gzip data: {error}") from error
         if inflater.eof:
             self._pending = inflater.unused_data
@@ -198,6 +198,9 @@ class _Zstd:
     """Zstandard, of any number of frames (RFC 8878)."""
 
     def __init__(self, source: Source) -> None:
+        import zstandard
+
+        self._error = zstandard.ZstdError
         decoder = zstandard.ZstdDecompressor(max_window_size=_WINDOW)
         # It only ever calls `read`, whatever its annotation says.
         readable = cast("BinaryIO", _Readable(source))
@@ -208,7 +211,7 @@ class _Zstd:
     def read(self, size: int, /) -> bytes:
         try:
             return self._reader.read(size)
-        except zstandard.ZstdError as error:
+        except self._error as error:
             raise InvalidArgument(f"damaged zstd data: {error}") from error
 
 
@@ -228,6 +231,7 @@ class _Members:
     def __init__(self, source: Source, compression: Compression) -> None:
         self._source = source
         self._compression = compression
+        self._new, self._error = _stream_decoder(compression)
         self._decoder: Any = self._new()
         self._pending = b""
 
@@ -250,7 +254,7 @@ class _Members:
     def _decode(self, size: int) -> bytes:
         try:
             data: bytes = self._decoder.decompress(self._pending, size)
-        except (OSError, EOFError, ValueError, lzma.LZMAError) as error:
+        except (OSError, EOFError, ValueError, self._error) as error:
             raise InvalidArgument(f"damaged {self._compression} data: {error}") from error
         self._pending = b""
         if self._decoder.eof:
@@ -258,10 +262,16 @@ class _Members:
             self._decoder = None
         return data
 
-    def _new(self) -> object:
-        if self._compression is Compression.BZIP2:
-            return bz2.BZ2Decompressor()
-        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+
+def _stream_decoder(compression: Compression) -> tuple[Callable[[], Any], type[Exception]]:
+    """Return what makes a decoder of one stream, and what it raises beside OSError."""
+    if compression is Compression.BZIP2:
+        import bz2
+
+        return bz2.BZ2Decompressor, EOFError
+    import lzma
+
+    return partial(lzma.LZMADecompressor, lzma.FORMAT_XZ, _XZ_MEMORY), lzma.LZMAError
 
 
 class _Plain:

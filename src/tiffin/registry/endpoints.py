@@ -3,13 +3,16 @@
 import asyncio
 import ipaddress
 import socket
-import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tiffin.errors import InvalidArgument
 from tiffin.spec.reference import DEFAULT_DOMAIN
+
+if TYPE_CHECKING:
+    import ssl
 
 DEFAULT_HOST = "registry-1.docker.io"
 CERTIFICATES = Path("/etc/docker/certs.d")
@@ -56,10 +59,12 @@ class Endpoint:
         """Whether the scheme is https."""
         return self.url.startswith("https://")
 
-    def ssl_context(self) -> ssl.SSLContext | bool:
+    def ssl_context(self) -> "ssl.SSLContext | bool":
         """Return what aiohttp wants for `ssl`; reads certificate files."""
         if not self.is_tls:
             return True
+        import ssl  # a megabyte and a half that an idle daemon spares
+
         context = ssl.create_default_context()
         if not self.verify:
             context.check_hostname = False

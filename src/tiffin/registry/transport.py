@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,7 +16,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from aiohttp.client_exceptions import ClientError
 from yarl import URL
 
 from tiffin.registry.endpoints import Endpoint
@@ -32,7 +29,6 @@ MAX_DOCUMENT = 4 << 20
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 10
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-_FAILURES = (ClientError, TimeoutError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +149,7 @@ class Transport:
                 allow_redirects=False,
                 proxy=_proxy(url),
             )
-        except _FAILURES as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise unreachable(method, url, error) from error
 
 
@@ -162,7 +158,7 @@ async def chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     try:
         async for chunk in response.content.iter_chunked(READ_SIZE):
             yield chunk
-    except _FAILURES as error:
+    except (aiohttp.ClientError, OSError) as error:
         raise unreachable(response.method, response.url, error) from error
 
 
@@ -179,6 +175,8 @@ def unreachable(method: str, url: URL, error: BaseException) -> Unreachable:
 
 
 def _reason(url: URL, error: BaseException) -> str:
+    import ssl  # as the client half of aiohttp, loaded by the first request
+
     port = url.port or 443
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"tls: failed to verify certificate: x509: {error.certificate_error}"
@@ -224,12 +222,14 @@ async def _read(response: aiohttp.ClientResponse, limit: int, url: URL) -> bytes
 
 def _proxy(url: URL) -> str | None:
     """Return the proxy that the environment names for `url` (never one for loopback)."""
-    proxies = urllib.request.getproxies()
+    from urllib.request import getproxies, proxy_bypass  # a megabyte, for the first request
+
+    proxies = getproxies()
     proxy = proxies.get(url.scheme) or proxies.get("all")
     host = url.host or ""
     if not proxy or host == "localhost" or host.startswith("127.") or host == "::1":
         return None
-    return None if urllib.request.proxy_bypass(host) else proxy
+    return None if proxy_bypass(host) else proxy
 
 
 def _verb(method: str) -> str:

@@ -15,8 +15,7 @@ from tiffin.api.filters import Filters
 from tiffin.api.types.containers import Config
 from tiffin.api.types.host_config import HostConfig
 from tiffin.build.tree import SNAPSHOT_PREFIX
-from tiffin.engine.build.disk_usage import PruneRequest
-from tiffin.engine.build.request import BuildRequest
+from tiffin.engine.build.request import BuildRequest, PruneRequest
 from tiffin.engine.build.service import Builds
 from tiffin.engine.commit import CommitRequest, Commits
 from tiffin.engine.containers.model import Container, ContainerSpec

@@ -3,13 +3,25 @@
 import subprocess
 import sys
 
+import pytest
+
 START = """
 import sys
-from tiffin.daemon.lean import defer_aiohttp_client, give_back, share_heaps, spare_mime_types
-defer_aiohttp_client()
-spare_mime_types()
+from tiffin.daemon.lean import give_back, import_server, share_heaps
 share_heaps()
+import_server()
 """
+
+SPARED = (
+    "_bz2", "_lzma", "_ssl", "aiohttp.client", "aiohttp.client_exceptions", "aiohttp.connector",
+    "aiohttp.http_websocket", "aiohttp.multipart", "argparse", "asyncio.sslproto",
+    "attr.validators", "email.headerregistry", "html.entities", "http.client", "idna",
+    "isal.isal_zlib", "jsonschema", "msgspec.inspect", "pprint", "tiffin.build.cache_mounts",
+    "tiffin.build.copier", "tiffin.build.dockerfile.parser", "tiffin.build.plan",
+    "tiffin.build.solver", "tiffin.engine.build.run", "tiffin.engine.build.run_step",
+    "tiffin.testing", "unittest", "urllib.request", "xml", "zstandard",
+)  # fmt: skip
+"""Modules that an idle daemon must not have loaded. Whoever needs one imports it where it is used."""
 
 
 def run(script: str) -> str:
@@ -20,11 +32,20 @@ def run(script: str) -> str:
     return done.stdout
 
 
-def test_an_idle_daemon_loads_neither_client_nor_builder() -> None:
-    loaded = run("import tiffin.daemon.service; give_back(); print(*sys.modules)").split()
-    assert "aiohttp.web" in loaded
-    for spared in ("aiohttp.client", "aiohttp.connector", "tiffin.build.plan", "jsonschema"):
-        assert spared not in loaded
+@pytest.fixture(scope="module")
+def loaded() -> set[str]:
+    script = "import tiffin.daemon.service; give_back(); print(*sys.modules)"
+    return set(run(script).split())
+
+
+def test_an_idle_daemon_spares_what_it_rarely_needs(loaded: set[str]) -> None:
+    assert {"aiohttp.web", "tiffin.daemon.wiring"} <= loaded
+    assert sorted(loaded.intersection(SPARED)) == []
+
+
+def test_an_idle_daemon_loads_no_log_driver_for_far_away(loaded: set[str]) -> None:
+    drivers = ("fluentd", "gelf", "journald", "syslog", "relay", "delivery")
+    assert [name for name in drivers if f"tiffin.logs.{name}" in loaded] == []
 
 
 def test_the_client_is_there_when_it_is_wanted() -> None:
@@ -36,6 +57,7 @@ assert "aiohttp.client" not in sys.modules
 assert aiohttp.ClientSession.__module__ == "aiohttp.client"
 assert aiohttp.web is web
 assert aiohttp.ClientError is sys.modules["aiohttp.client_exceptions"].ClientError
+assert issubclass(aiohttp.ClientConnectorSSLError, __import__("ssl").SSLError)
 try:
     aiohttp.no_such_name
 except AttributeError:
@@ -47,13 +69,53 @@ except AttributeError:
 def test_the_registry_client_works_after_that() -> None:
     script = """
 import asyncio
-from aiohttp import web
-from tiffin.registry.transport import Transport, _FAILURES
+from yarl import URL
+from tiffin.registry.errors import Unreachable
+from tiffin.registry.transport import Retry, Transport
 from tiffin.registry.endpoints import Endpoint
-import aiohttp
 async def main():
-    async with Transport(Endpoint("http://127.0.0.1:9"), user_agent="x"):
-        return "open"
-print(asyncio.run(main()), issubclass(aiohttp.ClientConnectorError, _FAILURES[0]))
+    for url in ("http://127.0.0.1:9", "https://127.0.0.1:9"):
+        once = Retry(attempts=1)
+        async with Transport(Endpoint(url), user_agent="x", retry=once) as transport:
+            try:
+                async with transport.send("GET", URL(url)):
+                    pass
+            except Unreachable as error:
+                print(error)
+asyncio.run(main())
 """
-    assert run(script) == "open True\n"
+    lines = run(script).splitlines()
+    assert len(lines) == 2
+    assert all(line.endswith("dial tcp 127.0.0.1:9: connect: connection refused") for line in lines)
+
+
+def test_tls_of_asyncio_works_after_that() -> None:
+    script = """
+import asyncio, ssl
+async def main():
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    try:
+        await asyncio.open_connection(host, port, ssl=ssl.create_default_context())
+    except OSError as error:
+        print(type(error).__name__)
+asyncio.run(main())
+"""
+    assert run(script).startswith(("SSL", "Connection"))
+
+
+def test_what_was_stood_in_for_is_the_real_thing_when_used() -> None:
+    script = """
+from aiohttp import helpers, web_protocol
+assert helpers.parse_content_type("text/plain; charset=utf-8")[1]["charset"] == "utf-8"
+assert web_protocol.html_escape("<") == "&lt;"
+from aiohttp.base_protocol import ClientConnectionResetError
+error = ClientConnectionResetError("x")
+assert isinstance(error, ConnectionResetError)
+import html, argparse
+assert type(html).__name__ == type(argparse).__name__ == "module"
+from yarl import URL
+assert URL("http://b\\u00fccher.example").raw_host == "xn--bcher-kva.example"
+print("fine")
+"""
+    assert run(script) == "fine\n"

@@ -125,7 +125,7 @@ def test_bombs_expand_piece_by_piece(kind: Compression) -> None:
 
 
 def test_without_isal_zlib_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compression, "_FAST", zlib)
+    monkeypatch.setattr(compression, "_fastest_zlib", lambda: zlib)
     sink = io.BytesIO()
     encoder = compressor(Compression.GZIP, sink)
     encoder.write(b"data")

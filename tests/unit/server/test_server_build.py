@@ -10,8 +10,7 @@ from tests.unit.server.server_serving import Serve
 
 from tiffin.api.types.build import PruneReport
 from tiffin.build.executor import RunLimits
-from tiffin.engine.build.disk_usage import PruneRequest
-from tiffin.engine.build.request import BuildRequest
+from tiffin.engine.build.request import BuildRequest, PruneRequest
 from tiffin.engine.commit import CommitRequest
 from tiffin.errors import InvalidArgument, NotFound
 from tiffin.layers.compression import Source

@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tiffin.api.filters import Filters
@@ -13,6 +12,7 @@ from tiffin.build.cache_mounts import CacheMounts
 from tiffin.build.dockerfile.source import SyntaxProblem
 from tiffin.build.dockerfile.words import duration_ns
 from tiffin.build.worker import rfc3339
+from tiffin.engine.build.request import PruneRequest
 from tiffin.errors import InvalidArgument
 from tiffin.images.store import ImageStore
 from tiffin.spec.digest import hex_of
@@ -21,15 +21,6 @@ ID_LENGTH = 25
 ALLOWED = frozenset(
     ("until", "unused-for", "id", "parent", "type", "description", "inuse", "shared", "private")
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PruneRequest:
-    """What to prune. Sizes in bytes: records go, oldest use first, until what is left fits."""
-
-    everything: bool = False
-    filters: Filters = field(default_factory=Filters)
-    reserved_space: int = 0
 
 
 def record_id(record: Record) -> str:

@@ -1,8 +1,9 @@
-"""What a client asks of `POST /build`, parsed and checked."""
+"""What a client asks of `POST /build` and `/build/prune`, parsed and checked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from tiffin.api.filters import Filters
 from tiffin.build.executor import RunLimits
 from tiffin.registry.credentials import Credentials
 from tiffin.spec.platform import Platform
@@ -31,3 +32,12 @@ class BuildRequest:
     credentials: Mapping[str, Credentials] = field(default_factory=dict)
     explains: bool = False
     """Say for each step why it was not in the cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class PruneRequest:
+    """What to prune. Sizes in bytes: records go, oldest use first, until what is left fits."""
+
+    everything: bool = False
+    filters: Filters = field(default_factory=Filters)
+    reserved_space: int = 0

@@ -1,4 +1,9 @@
-"""The builder as the rest of the engine sees it."""
+"""The builder as the rest of the engine sees it.
+
+Its modules are imported by the first build: an idle daemon spares them.
+"""
+
+from __future__ import annotations
 
 import asyncio
 import logging
@@ -10,20 +15,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from tiffin.api.types.build import BuildCacheRecord, PruneReport
 from tiffin.build.cache import BuildCache
 from tiffin.build.cancellation import CancellationToken
-from tiffin.build.graph import Layer
 from tiffin.build.tree import SNAPSHOT_PREFIX
-from tiffin.engine.build.base_images import BaseImages, Pulls
-from tiffin.engine.build.classic import Emit
-from tiffin.engine.build.disk_usage import PruneRequest, list_cache, prune_cache
-from tiffin.engine.build.download import HttpFetcher
 from tiffin.engine.build.lines import Line, Lines
-from tiffin.engine.build.request import BuildRequest
-from tiffin.engine.build.run_step import (
-    Networks,
-    RunningContainers,
-    TaskExecutor,
-    clean_up_steps,
-)
 from tiffin.engine.events import Events
 from tiffin.engine.roots import Roots
 from tiffin.engine.tasks.contract import TaskService
@@ -34,9 +27,15 @@ from tiffin.images.store import ImageStore
 from tiffin.layers.compression import Source
 from tiffin.snapshots.snapshotter import Kind
 from tiffin.spec.digest import Digest
+from tiffin.spec.id_mapping import IdMappings
 
 if TYPE_CHECKING:
+    from tiffin.build.graph import Layer
+    from tiffin.engine.build.base_images import Pulls
+    from tiffin.engine.build.classic import Emit
+    from tiffin.engine.build.request import BuildRequest, PruneRequest
     from tiffin.engine.build.run import BuildRun
+    from tiffin.engine.build.run_step import Networks, RunningContainers
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -64,6 +63,8 @@ class Builds:
         self._cache = BuildCache(roots.build_cache, self._is_present)
         self._steps = roots.build_cache / "running"
         store.add_roots(self._roots_of_cache)
+        self.id_mappings = IdMappings()
+        """Of the user namespace that steps run in; empty for none."""
 
     async def snapshot_keys(self) -> list[str]:
         """Return the snapshots of builds under way when a daemon was killed; before `recover`.
@@ -74,7 +75,10 @@ class Builds:
 
     async def recover(self) -> None:
         """Remove what builds of an earlier daemon left: processes, snapshots, contexts."""
-        await clean_up_steps(self._steps, self._roots, self._tasks, self._networks)
+        if self._steps.is_dir():
+            from tiffin.engine.build.run_step import clean_up_steps
+
+            await clean_up_steps(self._steps, self._roots, self._tasks, self._networks)
         await self._call(self._recover)
 
     def close(self) -> None:
@@ -118,25 +122,32 @@ class Builds:
 
     async def prune(self, request: PruneRequest) -> PruneReport:
         """Remove cached results; InvalidArgument for unknown filters."""
+        from tiffin.engine.build.disk_usage import prune_cache
+
         report = await self._call(prune_cache, self._cache, self._store, request)
         self._events.publish("builder", "prune", "", {"reclaimed": str(report.space_reclaimed)})
         return report
 
     async def disk_usage(self) -> list[BuildCacheRecord]:
         """List the cache for `system df`."""
+        from tiffin.engine.build.disk_usage import list_cache
+
         return await self._call(list_cache, self._cache, self._store)
 
     def _run(
         self, request: BuildRequest, token: CancellationToken, emit: Emit,
         loop: asyncio.AbstractEventLoop,
-    ) -> "BuildRun":  # fmt: skip
-        from tiffin.engine.build.run import BuildRun  # the builder, which an idle daemon spares
+    ) -> BuildRun:  # fmt: skip
+        from tiffin.engine.build.base_images import BaseImages
+        from tiffin.engine.build.download import HttpFetcher
+        from tiffin.engine.build.run import BuildRun
+        from tiffin.engine.build.run_step import TaskExecutor
 
         images = BaseImages(
             self._store, self._pulls, loop, request.credentials, emit, token, request.pull
         )
         executor = TaskExecutor(loop, self._roots, self._tasks, self._networks, self._containers,
-                                self._steps)  # fmt: skip
+                                self._steps, self.id_mappings)  # fmt: skip
         return BuildRun(request, self._store, self._cache, images, executor, HttpFetcher(loop, token),
                         token, emit)  # fmt: skip
 
@@ -212,7 +223,7 @@ def error_line(error: TiffinError) -> Line:
     return {"errorDetail": detail, "error": str(error)}
 
 
-async def _ended(task: "asyncio.Future[Image]") -> None:
+async def _ended(task: asyncio.Future[Image]) -> None:
     """Wait for a build that was cancelled; why it failed then is of no interest to anybody."""
     if not task.done():
         await asyncio.wait([task])

@@ -17,7 +17,7 @@ MAX_GLOBAL_RECORDS = 4096
 
 _KINDS: dict[bytes, EntryKind] = {kind.value.encode(): kind for kind in EntryKind}
 _KINDS |= {b"\0": EntryKind.FILE, b"7": EntryKind.FILE, b"S": EntryKind.FILE}
-_ZEROS = bytes(CHUNK)
+_ZEROS = bytes(1 << 16)
 _ENCODING = sys.getfilesystemencoding()
 
 

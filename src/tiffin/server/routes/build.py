@@ -11,8 +11,7 @@ from aiohttp import web
 from tiffin.api import codec
 from tiffin.api.types.build import PruneReport, UlimitRequest
 from tiffin.build.executor import RunLimits
-from tiffin.engine.build.disk_usage import PruneRequest
-from tiffin.engine.build.request import BuildRequest
+from tiffin.engine.build.request import BuildRequest, PruneRequest
 from tiffin.errors import InvalidArgument, Unimplemented
 from tiffin.layers.compression import Source
 from tiffin.registry.credentials import decode_auths
