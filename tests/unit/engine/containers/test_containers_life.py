@@ -348,7 +348,7 @@ async def test_prune(lab: Lab, service: Containers, make: Make) -> None:
 
 
 async def test_shared_namespaces(lab: Lab, service: Containers, make: Make) -> None:
-    other = await make("other")
+    await make("other")
     host = HostConfig(network_mode="container:other", pid_mode="container:other")
     await make("web", host_config=host)
     with pytest.raises(Conflict, match="a non running container: container other is created"):
