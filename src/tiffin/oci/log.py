@@ -23,8 +23,9 @@ class Log:
             self._write("debug", text)
 
     def warning(self, text: str) -> None:
-        """Say what was not granted."""
-        self._write("warning", text)
+        """Say what was not granted; not on stderr, which is the container's, unless asked to."""
+        if self.path or self.is_verbose:
+            self._write("warning", text)
 
     def error(self, text: str) -> None:
         """Say why the command fails, to whoever looks where."""
