@@ -12,7 +12,7 @@ import stat
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn
 
 from tiffin.linux import syscalls
@@ -22,7 +22,7 @@ from tiffin.runtime.config import ProcessConfig
 from tiffin.runtime.executable import NotExecutable, find, home_of, lowered
 from tiffin.runtime.handshake import Channel, Kind
 from tiffin.runtime.mount_operations import open_terminal
-from tiffin.runtime.operation import Failed, Operation, Place, Report, execute_all
+from tiffin.runtime.operation import Failed, MadeMounts, Operation, Place, Report, execute_all
 from tiffin.runtime.plan import Plan
 from tiffin.runtime.process_operations import ResetSignals
 from tiffin.runtime.runtime import Stdio
@@ -48,6 +48,8 @@ class ChildOptions:
     gate: int = -1
     preserved: int = 0
     """See `CreateOptions`."""
+    made: MadeMounts = field(default_factory=dict)
+    """Mounts that were made beforehand."""
     enter: Callable[[], None] | None = None
     """Joins the running container; called after the plan's `enter`."""
 
@@ -124,6 +126,7 @@ class _Child:
             lambda: self._await(Kind.PREPARED),
             self._await_hooks,
         )
+        place.made = self._options.made
         ResetSignals().execute(place)
         os.umask(0)
         if self._options.init_process:

@@ -147,7 +147,7 @@ class MountInside:
                 at, existed = _mount_point(place, item, is_directory=True)
                 if item.fstype == "tmpfs" and existed:
                     item = _with_mode_of(item, at)
-                fd = mounts.create(item)
+                fd = place.mount(item)
             mounts.attach(fd, at, item.target)
             os.close(fd)
             os.close(at)
@@ -184,7 +184,7 @@ class MountCgroups:
         options = mount_options.parse(self.item.options)
         base = Mount("tmpfs", "tmpfs", ("mode=755",), self.item.target)
         at, _ = _mount_point(place, base, is_directory=True)
-        top = mounts.create(base)
+        top = place.mount(base)
         mounts.attach(top, at, base.target)
         for name, source in self.groups:
             _show_group(top, name, source)
@@ -312,7 +312,7 @@ class MaskPath:
         except (FileNotFoundError, NotADirectoryError):
             return
         if stat.S_ISDIR(os.fstat(at).st_mode):
-            over = mounts.create(Mount("tmpfs", "tmpfs", ("ro", "nr_blocks=1", "nr_inodes=1")))
+            over = place.mount(Mount("tmpfs", "tmpfs", ("ro", "nr_blocks=1", "nr_inodes=1")))
         else:
             null = _null_device(place)
             over = mount_api.open_tree(

@@ -9,8 +9,18 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from tiffin.fs.rooted import Root
+from tiffin.linux import mounts
+from tiffin.spec.mount import Mount
 
 Report = Callable[[str], None]
+
+MadeMounts = dict[tuple[str, str, tuple[str, ...]], list[int]]
+"""Descriptors of detached mounts that were made beforehand (`ahead.py`), by what they are."""
+
+
+def made_key(item: Mount) -> tuple[str, str, tuple[str, ...]]:
+    """Return what tells a mount from others, wherever it is to be."""
+    return item.fstype, item.source, item.options
 
 
 class Place:
@@ -23,6 +33,7 @@ class Place:
         await_hooks: Callable[[], None] | None = None,
     ) -> None:
         self.warn = warn
+        self.made: MadeMounts = {}
         self.await_parent = await_parent or _no_wait
         """Returns when the parent has done its part (`Kind.PREPARED`)."""
         self.await_hooks = await_hooks or _no_wait
@@ -42,6 +53,11 @@ class Place:
     def has_root(self) -> bool:
         """Whether the root is another than the process's own."""
         return self._root is not None
+
+    def mount(self, item: Mount) -> int:
+        """Return a descriptor of one mount that is attached nowhere; OSError."""
+        made = self.made.get(made_key(item))
+        return made.pop() if made else mounts.create(item)
 
     def close(self) -> None:
         """Let go of the root; no operation after this needs it."""

@@ -2,7 +2,7 @@
 
     runtime                                   spare
        │ ── clone3 ──────────────────────────► │
-       │ ◄── NETWORK  + descriptors ────────── │  stands in new namespaces, `lo` is up
+       │ ◄── NETWORK  + descriptors ────────── │  stands in new namespaces, `lo` is up; goes `ahead.py`
        │            (any time passes)          │
        │ ── ORDER     + stdio ───────────────► │  reads the configuration, plans, goes on as any child
 
@@ -28,10 +28,11 @@ from tiffin.linux.syscalls import (
     CLONE_NEWPID,
     CLONE_NEWUTS,
 )
-from tiffin.runtime import child, companions, config, network_sockets
+from tiffin.runtime import ahead, child, companions, config, network_sockets
 from tiffin.runtime.child import ChildOptions
 from tiffin.runtime.config import Config
 from tiffin.runtime.handshake import Channel, Kind, close_all, pair
+from tiffin.runtime.operation import MadeMounts
 from tiffin.runtime.plan import Plan, clone_flags
 from tiffin.runtime.runtime import NetworkSockets, Stdio
 
@@ -147,17 +148,21 @@ def _run(channel: Channel, prepare: Prepare) -> NoReturn:
         sockets = network_sockets.descriptors(network_sockets.open_here(dns=True))
         channel.send(Kind.NETWORK, "", sockets)
         close_all(sockets)
+        made = ahead.make_mounts()
+        ahead.rehearse(prepare("example", ahead.example()))
         message = channel.receive()
         if message.kind is not Kind.ORDER:
             os._exit(0)
         fields, has = json.loads(message.text)
         given = iter(message.descriptors)
         stdio = [next(given) if is_given else -1 for is_given in has]
-        _become(channel, Order(**fields), stdio, prepare)
+        _become(channel, Order(**fields), stdio, prepare, made)
     os._exit(1)
 
 
-def _become(channel: Channel, order: Order, stdio: list[int], prepare: Prepare) -> NoReturn:
+def _become(
+    channel: Channel, order: Order, stdio: list[int], prepare: Prepare, made: MadeMounts
+) -> NoReturn:
     bundle = Path(order.bundle)
     settings = config.parse(config.read(bundle), bundle)
     if not fits(settings):
@@ -171,5 +176,10 @@ def _become(channel: Channel, order: Order, stdio: list[int], prepare: Prepare) 
         settings.process,
         channel,
         Stdio(stdio[0], stdio[1], stdio[2], rows=order.rows, columns=order.columns),
-        ChildOptions(init_process=order.init_process, explain=order.explain),
+        ChildOptions(
+            init_process=order.init_process,
+            explain=order.explain,
+            keep=tuple(fd for fds in made.values() for fd in fds),
+            made=made,
+        ),
     )

@@ -140,10 +140,11 @@ class Supervisor:
         self._request = request
         self._directory = self._faults.directory = request.bundle
         try:
-            self._daemons.listen(request.bundle)
-            self._open_log(request)
             wiring = _main_wiring(request)
             process, ends = launch(wiring, lambda io: self._make_task(channel, request, io))
+            # The child makes its file system meanwhile.
+            self._daemons.listen(request.bundle)
+            self._open_log(request)
             self._main = self._supervise(request, wiring, process, ends)
             self._sandbox.serve_names(request)
             self._phase = state.CREATED
