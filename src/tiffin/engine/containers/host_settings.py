@@ -171,7 +171,7 @@ def complete(
     host.cgroup_parent = host.cgroup_parent or settings.cgroup_parent
     _add_ulimits(host, settings)
     _add_security_options(host, settings)
-    host.network_mode = host.network_mode or "default"
+    host.network_mode = host.network_mode or "bridge"
     host.restart_policy.name = host.restart_policy.name or "no"
     host.log_config = _log_config(host.log_config, settings)
     if not host.privileged:

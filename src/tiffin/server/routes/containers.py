@@ -19,7 +19,8 @@ from tiffin.api.types.summary import ContainerSummary
 from tiffin.engine.containers.context import Explain, silent
 from tiffin.engine.containers.listing import ListOptions, encode
 from tiffin.engine.containers.resize import parse_size
-from tiffin.errors import InvalidArgument, Unimplemented
+from tiffin.errors import Unimplemented
+from tiffin.server.create_versions import adapt
 from tiffin.server.json import body, json_response
 from tiffin.server.query import filters, flag, integer
 from tiffin.server.routes import container_files, container_streams
@@ -112,6 +113,8 @@ def _looking(service: Containers) -> list[Route]:
 
     async def inspect(request: web.Request) -> web.Response:
         shown = await service.inspect(_name(request), size=flag(request, "size"))
+        if request_version(request) < (1, 45):
+            _add_aliases(shown)
         return json_response(shown)
 
     async def top(request: web.Request) -> web.Response:
@@ -127,10 +130,11 @@ def _looking(service: Containers) -> list[Route]:
 def _life(service: Containers) -> list[Route]:
     async def create(request: web.Request) -> web.Response:
         wanted = await body(request, CreateRequest)
-        _check_version(request, wanted)
-        response = await service.create(
-            wanted, request.query.get("name", ""), request.query.get("platform", "")
-        )
+        version = request_version(request)
+        warnings = adapt(wanted, version)
+        platform = request.query.get("platform", "") if version >= (1, 41) else ""
+        response = await service.create(wanted, request.query.get("name", ""), platform)
+        response.warnings += warnings
         return json_response(response, status=201)
 
     async def start(request: web.Request) -> web.StreamResponse:
@@ -205,6 +209,8 @@ def _changing(service: Containers) -> list[Route]:
 
     async def update(request: web.Request) -> web.Response:
         wanted = await body(request, UpdateRequest)
+        if request_version(request) < (1, 40):
+            wanted.pids_limit = None
         return json_response(await service.update(_name(request), wanted))
 
     async def prune(request: web.Request) -> web.Response:
@@ -232,31 +238,9 @@ def _without_annotations(summary: ContainerSummary) -> ContainerSummary:
     return msgspec.structs.replace(summary, host_config=host)
 
 
-def _check_version(request: web.Request, wanted: CreateRequest) -> None:
-    """Drop or refuse what the client's API version did not have yet."""
-    version, host = request_version(request), wanted.host_config
-    networking = wanted.networking_config
-    if version < (1, 44) and networking and len(networking.endpoints_config or {}) > 1:
-        named = ", ".join(networking.endpoints_config or {})
-        raise InvalidArgument(
-            f"Container cannot be created with multiple network endpoints: {named}"
-        )
-    if host is None:
-        return
-    if version < (1, 40) and host.ipc_mode == "" and not host.privileged:
-        host.ipc_mode = "shareable"
-    if version < (1, 41):
-        host.cgroupns_mode = host.cgroupns_mode or "host"
-    if version < (1, 42):
-        host.console_size = [0, 0]
-        for mount in host.mounts or ():
-            if mount.bind_options is not None:
-                mount.bind_options.create_mountpoint = False
-    if version < (1, 43):
-        host.annotations = None
-    if version >= (1, 42) and host.kernel_memory:
-        host.kernel_memory = 0
-    if host.restart_policy.name == "" and host.restart_policy.maximum_retry_count:
-        raise InvalidArgument(
-            "invalid restart policy: maximum retry count can only be used with 'on-failure'"
-        )
+def _add_aliases(shown: ContainerInspect) -> None:
+    """Show among the aliases what old clients look for there."""
+    for name, endpoint in shown.network_settings.networks.items():
+        if name not in ("default", "bridge", "host", "none"):
+            more = (*(endpoint.aliases or ()), shown.id[:12], shown.config.hostname)
+            endpoint.aliases = list(dict.fromkeys(more))

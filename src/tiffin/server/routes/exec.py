@@ -61,11 +61,15 @@ def routes(service: Execs) -> list[Route]:
     async def create(request: web.Request) -> web.Response:
         wanted = await body(request, ExecCreateRequest)
         identifier = service.exec_create(request.match_info["name"], wanted)
+        if request_version(request) < (1, 42):
+            wanted.console_size = None
         return json_response(ExecCreateResponse(id=identifier), status=201)
 
     async def start(request: web.Request) -> web.StreamResponse:
         wanted = await body(request, ExecStartRequest)
         execution = service.exec_claim(request.match_info["id"])
+        if request_version(request) < (1, 42):
+            wanted.console_size = None
         size = _size(wanted, execution)
         if wanted.detach:
             await service.exec_start(execution, None, size)

@@ -224,7 +224,7 @@ async def test_defaults_of_host_config(service: Containers) -> None:
     host = service.find(made.id).spec.host
     assert host.memory_swap == 200 << 20
     assert host.shm_size == 64 << 20
-    assert (host.ipc_mode, host.network_mode) == ("private", "default")
+    assert (host.ipc_mode, host.network_mode) == ("private", "bridge")
     assert host.restart_policy.name == "no"
     assert host.log_config == LogConfig(type="json-file", config={})
     assert "/proc/kcore" in (host.masked_paths or ())

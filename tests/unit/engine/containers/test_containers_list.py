@@ -38,7 +38,7 @@ async def test_the_list(service: Containers, make: Make) -> None:
     assert {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"} in shown["Ports"]
     assert {"PrivatePort": 81, "Type": "tcp"} in shown["Ports"]
     assert shown["NetworkSettings"]["Networks"]["bridge"]["NetworkID"] == "net1"
-    assert shown["HostConfig"] == {"NetworkMode": "default"}
+    assert shown["HostConfig"] == {"NetworkMode": "bridge"}
     assert shown["Mounts"][0]["Name"] == "data"
     assert "SizeRw" not in shown
     every = await service.list(ListOptions(every=True))
