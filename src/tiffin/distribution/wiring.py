@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from tiffin import __version__
 from tiffin.distribution.access.bearer import BearerGate
 from tiffin.distribution.access.gate import Gate, OpenGate
 from tiffin.distribution.access.htpasswd import Htpasswd
@@ -29,6 +30,8 @@ from tiffin.distribution.manifests import Manifests
 from tiffin.distribution.storage.driver import StorageDriver
 from tiffin.distribution.storage.filesystem import FilesystemDriver
 from tiffin.distribution.uploads import Uploads
+from tiffin.distribution.web.browse import Browser
+from tiffin.distribution.web.pages import Pages
 from tiffin.errors import InvalidArgument
 
 # An object store answers slowly, so that claims are renewed there only when they have aged.
@@ -80,7 +83,15 @@ def application(config: Config, parts: Registry) -> web.Application:
     operations = Operations(parts.driver, parts.metrics)
     app.router.add_get("/healthz", operations.health)
     app.router.add_get("/metrics", operations.metrics)
+    if config.web:
+        _pages(config, parts, gate).add_to(app)
     return app
+
+
+def _pages(config: Config, parts: Registry, gate: Gate) -> Pages:
+    about = f"A cache of {config.mirror.upstream}" if config.mirror else f"Tiffin {__version__}"
+    browser = Browser(parts.manifests, parts.blobs)
+    return Pages(gate, parts.catalog, parts.manifests, browser, about)
 
 
 def _driver(config: Config) -> StorageDriver:

@@ -32,6 +32,7 @@ class BearerGate:
         self._realm = realm
         self._service = service
         self._passwords = passwords
+        self.page_challenge = passwords.page_challenge if passwords else ""
 
     async def admit(self, request: web.Request) -> Visit:
         """Verify the token, if there is one; UNAUTHORIZED."""

@@ -51,6 +51,10 @@ class Gate(Protocol):
     def wants_credentials(self) -> bool:
         """Whether `/v2/` must be answered by a challenge when credentials are missing."""
 
+    @property
+    def page_challenge(self) -> str:
+        """The challenge that makes a browser ask for a password; "" if that does not help."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Anybody:
@@ -65,6 +69,7 @@ class OpenGate:
     """Everybody may do everything."""
 
     wants_credentials = False
+    page_challenge = ""
 
     async def admit(self, request: web.Request) -> Visit:
         """Let in."""

@@ -72,6 +72,7 @@ class PasswordGate:
     """Users by htpasswd, rights by policy."""
 
     wants_credentials = True
+    page_challenge = f'Basic realm="{REALM}", charset="UTF-8"'
 
     def __init__(self, users: Htpasswd, policy: Policy, throttle: Throttle | None = None) -> None:
         self.users = users
