@@ -13,6 +13,7 @@ error, a detached exec) gives them back to the parser.
 The handler returns `connection.response`; it then has nothing more to send.
 """
 
+import logging
 import os
 import re
 from dataclasses import dataclass, field
@@ -23,7 +24,10 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.web_protocol import RequestHandler
 
 from tiffin.errors import Cancelled
+from tiffin.server.status import error_response
 from tiffin.server.tls import TlsTransport
+
+log = logging.getLogger(__name__)
 
 RAW_STREAM = "application/vnd.docker.raw-stream"
 MULTIPLEXED_STREAM = "application/vnd.docker.multiplexed-stream"
@@ -114,6 +118,21 @@ class EngineProtocol(RequestHandler):
         done = await super().finish_response(request, resp, start_time)
         self._release()
         return done
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer a request that is none, which is the client's affair and not worth a traceback."""
+        if status >= 500 or request.writer.output_size > 0:
+            return super().handle_error(request, status, exc, message)
+        log.debug("malformed request", extra={"error": message or str(exc)})
+        response = error_response(status, (message or "malformed request").strip())
+        response.force_close()
+        return response
 
     def _between_requests(self) -> bool:
         idle = self._waiter is not None and not self._waiter.done()
@@ -217,7 +236,8 @@ def _head(request: web.Request, content_type: str, protocol: str) -> bytes:
             f"Upgrade: {protocol}",
         ]
     else:
-        lines = ["HTTP/1.1 200 OK", f"Content-Type: {content_type}"]
+        # Clients of the time before the upgrade know no other type.
+        lines = ["HTTP/1.1 200 OK", f"Content-Type: {RAW_STREAM}"]
     return "\r\n".join([*lines, "", ""]).encode()
 
 

@@ -8,6 +8,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from tiffin import __version__
 from tiffin.api.version import MAXIMUM
+from tiffin.server.hijack import HijackedResponse
 from tiffin.server.routing import Handler
 from tiffin.server.status import error_response, render
 
@@ -45,13 +46,15 @@ def guarded(handler: Handler) -> Handler:
             return await handler(request)
         except RequestPayloadError as error:
             response = error_response(400, f"the request body is not whole: {error}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the client is answered
             if _client_is_gone(request, error):
-                raise
+                log.debug("the client is gone", extra={"path": _shown(request)})
+                return _cut_off(request)
             response = render(error)
             if _started(request):
                 # A second head in the middle of a body would only confuse: cut it short instead.
-                raise ConnectionAbortedError("the response had been started") from error
+                log.debug("a response ends early", extra={"path": _shown(request), "error": error})
+                return _cut_off(request)
         return response
 
     return guard
@@ -66,6 +69,12 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 def _client_is_gone(request: web.Request, error: Exception) -> bool:
     transport = request.transport
     return isinstance(error, ConnectionError) and (transport is None or transport.is_closing())
+
+
+def _cut_off(request: web.Request) -> web.StreamResponse:
+    """Close the connection; return what sends nothing more."""
+    request.protocol.force_close()
+    return HijackedResponse()
 
 
 def _started(request: web.Request) -> bool:
