@@ -3,26 +3,29 @@
 from tiffin.errors import InvalidArgument
 
 DEFAULT = b"\x10\x11"
+"""Holds where none are given. Only terminals have any: other input may be anything."""
 
-_CONTROL = {"@": 0, "[": 27, "\\": 28, "]": 29, "^": 30, "_": 31}
+_CONTROL = "@abcdefghijklmnopqrstuvwxyz[\\]^_"
+_DELETE = 127
 
 
-def parse_detach_keys(text: str | None) -> bytes:
-    """Return the byte sequence, the default for none; InvalidArgument quotes a bad key."""
+def parse_detach_keys(text: str | None, name: str = "detach keys") -> bytes:
+    """Return the byte sequence, empty for none; InvalidArgument calls it by `name`."""
     if not text:
-        return DEFAULT
-    return bytes(_key(word) for word in text.split(","))
+        return b""
+    try:
+        return b"".join(map(_key, text.split(",")))
+    except ValueError:
+        raise InvalidArgument(f"Invalid {name} ({text}) provided") from None
 
 
-def _key(word: str) -> int:
+def _key(word: str) -> bytes:
+    """Return the byte of a word; ValueError."""
     if word == "DEL":
-        return 127
-    if len(word) == 1 and ord(word) < 128:
-        return ord(word)
-    name = word.lower().removeprefix("ctrl-")
-    if name != word.lower() and len(name) == 1:
-        if "a" <= name <= "z":
-            return ord(name) - ord("a") + 1
-        if name in _CONTROL:
-            return _CONTROL[name]
-    raise InvalidArgument(f"Unknown character: '{word}'")
+        return bytes([_DELETE])
+    if len(word.encode()) == 1:
+        return word.encode()
+    control = word.removeprefix("ctrl-")
+    if control == word or len(control) != 1:
+        raise ValueError(word)
+    return bytes([_CONTROL.index(control)])

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from tiffin.api.types.exec import ExecCreateRequest, ExecInspect, ProcessConfig
@@ -16,6 +17,7 @@ from tiffin.engine.bundle.users import Account, resolve_user
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.detach_keys import parse_detach_keys
 from tiffin.engine.containers.execution import Execution
+from tiffin.engine.containers.links import link_environment
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.rootfs import process_root, read_lines
 from tiffin.engine.containers.status import Status
@@ -56,7 +58,7 @@ def create(context: Context, container: Container, request: ExecCreateRequest) -
             f"the working directory '{request.working_dir}' is invalid, "
             "it needs to be an absolute path"
         )
-    keys = parse_detach_keys(request.detach_keys)
+    keys = parse_detach_keys(request.detach_keys, "escape keys")
     execution = Execution(ExecId(new_id()), container, request, args, keys)
     context.executions.add(execution)
     context.publish(container, f"exec_create: {' '.join(args)}", execID=execution.id)
@@ -65,8 +67,10 @@ def create(context: Context, container: Container, request: ExecCreateRequest) -
 
 def claim(execution: Execution) -> None:
     """Note that somebody is starting it; Conflict if that cannot be."""
-    if execution.exit_code is not None or execution.started:
+    if execution.exit_code is not None:
         raise Conflict(f"Error: Exec command {execution.id} has already run")
+    if execution.started:
+        raise Conflict(f"Error: Exec command {execution.id} is already running")
     check_running(execution.container)
     execution.started = True
 
@@ -86,7 +90,8 @@ async def start(
     try:
         if handle is None:
             raise Conflict(f"container {container.id} is not running")
-        process = await asyncio.to_thread(oci_process, container, request, execution.args)
+        linked = await link_environment(context, container)
+        process = await asyncio.to_thread(oci_process, container, request, execution.args, linked)
         running = await _execute(
             handle,
             ExecRequest(execution.id, process, request.tty, size[0], size[1], attachment),
@@ -122,15 +127,21 @@ async def _supervise(context: Context, execution: Execution, handle: ExecHandle)
 
 
 def oci_process(
-    container: Container, request: ExecCreateRequest, args: list[str]
+    container: Container, request: ExecCreateRequest, args: list[str], linked: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Return the OCI `process` object of an exec. Blocking; FailedPrecondition."""
+    """Return the OCI `process` object of an exec. Blocking; FailedPrecondition.
+
+    `linked` are variables that describe linked containers.
+    """
     config, host = container.spec.config, container.spec.host
     account = _account(container, request.user or config.user)
     privileged = host.privileged or request.privileged
     held = capabilities.effective(host.cap_add or (), host.cap_drop or (), privileged=privileged)
     base = environment(
-        config.env or (), hostname=config.hostname, terminal=request.tty, home=account.home
+        [*linked, *(config.env or ())],
+        hostname=config.hostname,
+        terminal=request.tty,
+        home=account.home,
     )
     process: dict[str, Any] = {
         "terminal": request.tty,
@@ -172,7 +183,7 @@ async def inspect(execution: Execution) -> ExecInspect:
             entrypoint=execution.args[0],
             arguments=execution.args[1:],
             privileged=request.privileged,
-            user=request.user,
+            user=request.user or execution.container.spec.config.user,
         ),
         open_stdin=request.attach_stdin,
         open_stdout=request.attach_stdout,

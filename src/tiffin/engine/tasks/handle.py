@@ -269,7 +269,8 @@ class Handle:
             # Clients of an earlier daemon may still be there: their numbers are not used again.
             self._last_client = int.from_bytes(os.urandom(5), "big") << 12
         self._last_client += 1
-        self._detached[self._last_client] = attachment.on_detached
+        if attachment.on_detached is not None:
+            self._detached[self._last_client] = attachment.on_detached
         return ClientOptions(
             self._last_client,
             attachment.stdin,

@@ -1,6 +1,7 @@
 """Routes of containers that take over the connection or go on for long."""
 
 import asyncio
+import codecs
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Coroutine
@@ -23,6 +24,9 @@ from tiffin.server.query import flag
 from tiffin.server.routing import Route
 from tiffin.server.stream import JsonLines, mark_stream, stream_bytes
 from tiffin.server.version import request_version
+
+_INTERNAL_ERROR = 1011
+"""RFC 6455, section 7.4.1."""
 
 
 class Containers(Protocol):
@@ -127,18 +131,21 @@ def stream_type(request: web.Request, container: Container) -> str:
 def _attach_options(
     request: web.Request, service: Containers, *, raw: bool = False
 ) -> tuple[Container, AttachOptions]:
-    container = service.find(request.match_info["name"])
+    reference = request.match_info["name"]
+    detach_keys = parse_detach_keys(request.query.get("detachKeys"))
+    container = service.find(reference)
+    # Websockets had all streams before there was a choice.
+    every = raw and request_version(request) < (1, 42)
     options = AttachOptions(
-        stdin=flag(request, "stdin"),
-        stdout=flag(request, "stdout"),
-        stderr=flag(request, "stderr"),
+        stdin=every or flag(request, "stdin"),
+        stdout=every or flag(request, "stdout"),
+        stderr=every or flag(request, "stderr"),
         logs=flag(request, "logs"),
         stream=flag(request, "stream"),
-        detach_keys=parse_detach_keys(request.query.get("detachKeys")),
+        detach_keys=detach_keys,
         raw=raw,
     )
-    if options.stream:
-        check_attachable(container)
+    check_attachable(container, reference)
     return container, options
 
 
@@ -164,36 +171,54 @@ async def _bridge(
     request: web.Request, service: Containers, container: Container, options: AttachOptions
 ) -> web.StreamResponse:
     """Carry a websocket's messages to and from a socket pair whose other end the shim gets."""
-    websocket = web.WebSocketResponse()
+    websocket = web.WebSocketResponse(compress=False)
     await websocket.prepare(request)
     mark_stream(request)
     ours, theirs = socket.socketpair()
     ours.setblocking(False)  # socket's own signature
+    as_text = request_version(request) < (1, 28)
     with ours:
-        with theirs:
-            await service.attach(container, theirs.fileno(), b"", options)
-        output = asyncio.create_task(_send_output(websocket, ours))
-        loop = asyncio.get_running_loop()
+        output = asyncio.create_task(_send_output(websocket, ours, as_text=as_text))
         try:
-            async for message in websocket:
-                if message.type in (web.WSMsgType.TEXT, web.WSMsgType.BINARY):
-                    data = message.data
-                    await loop.sock_sendall(ours, data.encode() if isinstance(data, str) else data)
-            with contextlib.suppress(OSError):
-                ours.shutdown(socket.SHUT_WR)
+            with theirs:
+                await service.attach(container, theirs.fileno(), b"", options)
+            await _take_input(websocket, ours)
+        except TiffinError as error:
+            await websocket.close(code=_INTERNAL_ERROR, message=_reason(error))
         except ConnectionError:
-            pass
+            pass  # the process's end, or the client's
         finally:
             output.cancel()
             await asyncio.gather(output, return_exceptions=True)
     return websocket
 
 
-async def _send_output(websocket: web.WebSocketResponse, ours: socket.socket) -> None:
+async def _take_input(websocket: web.WebSocketResponse, ours: socket.socket) -> None:
     loop = asyncio.get_running_loop()
+    async for message in websocket:
+        if message.type in (web.WSMsgType.TEXT, web.WSMsgType.BINARY):
+            data = message.data
+            await loop.sock_sendall(ours, data.encode() if isinstance(data, str) else data)
+    with contextlib.suppress(OSError):
+        ours.shutdown(socket.SHUT_WR)
+
+
+async def _send_output(
+    websocket: web.WebSocketResponse, ours: socket.socket, *, as_text: bool
+) -> None:
+    loop = asyncio.get_running_loop()
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     while data := await loop.sock_recv(ours, 65536):
-        await websocket.send_bytes(data)
+        if as_text:
+            await websocket.send_str(decoder.decode(data))
+        else:
+            await websocket.send_bytes(data)
     await websocket.close()
+
+
+def _reason(error: TiffinError) -> bytes:
+    """Return the text of a close frame, which has room for 123 bytes."""
+    return str(error).encode()[:123].decode(errors="ignore").encode()
 
 
 class Steps:

@@ -15,6 +15,7 @@ from tiffin.api.types.exec import (
     ExecInspect,
     ExecStartRequest,
 )
+from tiffin.engine.containers.detach_keys import DEFAULT
 from tiffin.engine.containers.execution import Execution
 from tiffin.engine.containers.resize import parse_size
 from tiffin.engine.tasks.contract import Attachment
@@ -60,16 +61,16 @@ def routes(service: Execs) -> list[Route]:
 
     async def create(request: web.Request) -> web.Response:
         wanted = await body(request, ExecCreateRequest)
-        identifier = service.exec_create(request.match_info["name"], wanted)
         if request_version(request) < (1, 42):
             wanted.console_size = None
+        identifier = service.exec_create(request.match_info["name"], wanted)
         return json_response(ExecCreateResponse(id=identifier), status=201)
 
     async def start(request: web.Request) -> web.StreamResponse:
         wanted = await body(request, ExecStartRequest)
-        execution = service.exec_claim(request.match_info["id"])
         if request_version(request) < (1, 42):
             wanted.console_size = None
+        execution = service.exec_claim(request.match_info["id"])
         size = _size(wanted, execution)
         if wanted.detach:
             await service.exec_start(execution, None, size)
@@ -123,7 +124,7 @@ async def _start_attached(
             stdout=wanted.attach_stdout,
             stderr=wanted.attach_stderr,
             framed=framed,
-            detach_keys=execution.detach_keys,
+            detach_keys=(execution.detach_keys or DEFAULT) if wanted.tty else b"",
             prefix=connection.prefix,
         )
         if request.headers.get("User-Agent", "").startswith(_LOSES_EARLY_OUTPUT):
