@@ -96,6 +96,8 @@ class Container:
         """Somebody asked for the end of the present run: no restart."""
         self.keep = False
         """A restart by a user is under way: `--rm` does not apply to the end of this run."""
+        self.restarting = False
+        """A user's restart is under way: whoever follows the log goes on."""
         self.delay_s = 0.0
         """Present back-off of the restart policy."""
         self.wake_restart = asyncio.Event()

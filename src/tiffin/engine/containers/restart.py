@@ -13,6 +13,17 @@ async def restart(
     context: Context, container: Container, signal: str = "", timeout_s: int | None = None
 ) -> None:
     """Stop it if it runs, then start it; a `--rm` container survives this."""
+    container.restarting = True
+    try:
+        await _stop(context, container, signal, timeout_s)
+        with suppress(NotModified):
+            await start(context, container)
+    finally:
+        container.restarting = False
+    context.publish(container, "restart")
+
+
+async def _stop(context: Context, container: Container, signal: str, timeout_s: int | None) -> None:
     container.keep = True
     try:
         if container.up:
@@ -20,6 +31,3 @@ async def restart(
                 await stop(context, container, signal, timeout_s)
     finally:
         container.keep = False
-    with suppress(NotModified):
-        await start(context, container)
-    context.publish(container, "restart")
