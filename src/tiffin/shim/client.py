@@ -131,17 +131,27 @@ class Client:
     def hold_up(self, relieved: Callable[[], None]) -> bool:
         """Whether the process should wait for this client, its only reader.
 
-        `relieved` is called when it need not wait any longer, in `PATIENCE_S` at the latest.
+        `relieved` is called when it need not wait any longer: in `PATIENCE_S`, as long as there is
+        room in the file.
         """
-        if self.is_closed or self._spills or not self._is_behind:
+        if self.is_closed:
+            return False
+        if self._backlog.is_exhausted:
+            # It has had a file's worth of patience: like Docker, the process waits for as long as
+            # its reader does not read.
+            self._relieved = relieved
+            return True
+        if self._spills or not self._is_behind:
             return False
         self._relieved = relieved
         self._patience = self._loop.call_later(PATIENCE_S, self._lose_patience)
         return True
 
     def let_spill(self) -> None:
-        """From now on what exceeds the memory limit goes to a file."""
-        if self._backlog.is_full:
+        """From now on what exceeds the memory limit goes to a file; beyond that, it is cut off."""
+        if self._backlog.is_exhausted:
+            self._leave()
+        elif self._backlog.is_full:
             self._spills = True
 
     @property
@@ -208,7 +218,7 @@ class Client:
             return
         if not self._passage.is_usable:
             self.settle()
-        if not self._is_behind:
+        if not (self._is_behind or self._backlog.is_exhausted):
             self._relieve()
         if emptied:
             self._spills = False

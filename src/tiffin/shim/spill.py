@@ -5,6 +5,7 @@ import socket
 from collections import deque
 
 MEMORY_LIMIT = 1 << 20
+FILE_LIMIT = 1 << 30
 _SEND_FILE = 1 << 20
 
 
@@ -30,6 +31,11 @@ class Backlog:
     def is_full(self) -> bool:
         """Whether the memory limit is reached and the file not yet in use."""
         return self._in_memory >= MEMORY_LIMIT and self._read_at == self._write_at
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the file is as large as it may become; it is emptied when all has been sent."""
+        return self._write_at >= FILE_LIMIT
 
     def append(self, data: bytes, *, spill: bool) -> None:
         """Add bytes; past the memory limit they go to a file if `spill` is set."""

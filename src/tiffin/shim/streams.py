@@ -119,6 +119,7 @@ class Streams:
             client.finish()
             return
         self._clients.append(client)
+        self._resume()  # the process no longer waits for its only reader
         client.read_into(self._stdin, once=self._stdin_once)
 
     def remove(self, client: Client) -> None:
