@@ -17,6 +17,9 @@ MODE_WORDS = {"pid": "|host|container:.+", "uts": "|host", "userns": "|host|(aut
               "cgroupns": "|host|private"}  # fmt: skip
 """What each `--pid`, `--uts`, … may be."""
 
+_OPEN_PATHS = "systempaths=unconfined"
+"""The `--security-opt` that hides nothing of /proc and /sys; the API has lists of paths instead."""
+
 
 def create_body(values: Values, image: str, command: list[str]) -> Body:
     """Return the request; UsageError for what only a client can refuse."""
@@ -130,7 +133,8 @@ def _host(values: Values) -> Body:
         "Privileged": values["privileged"],
         "PublishAllPorts": values["publish-all"],
         "ReadonlyRootfs": values["read-only"],
-        "SecurityOpt": [_security(text) for text in values["security-opt"]] or None,
+        "SecurityOpt": [_security(text) for text in values["security-opt"] if text != _OPEN_PATHS]
+        or None,
         "UTSMode": values["uts"],
         "UsernsMode": values["userns"],
         "ShmSize": values["shm-size"],
@@ -141,6 +145,8 @@ def _host(values: Values) -> Body:
         "StorageOpt": _storage(values["storage-opt"]),
         "Annotations": key_values(values["annotation"]),
     }
+    if _OPEN_PATHS in values["security-opt"]:
+        host["MaskedPaths"] = host["ReadonlyPaths"] = []
     if values["runtime"]:
         host["Runtime"] = values["runtime"]
     if values.given("init"):

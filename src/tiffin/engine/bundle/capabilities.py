@@ -35,16 +35,19 @@ def normalise(names: Sequence[str], option: str) -> tuple[str, ...]:
     out = []
     for name in names:
         upper = name.upper()
-        if upper not in (_EVERY, "CAP_ALL"):
+        if upper != _EVERY:
             upper = upper if upper.startswith("CAP_") else f"CAP_{upper}"
             if upper not in ALL:
                 raise InvalidArgument(f'invalid {option}: unknown capability: "{upper}"')
-        out.append(_EVERY if upper == "CAP_ALL" else upper)
+        out.append(upper)
     return tuple(out)
 
 
 def effective(add: Sequence[str], drop: Sequence[str], *, privileged: bool) -> tuple[str, ...]:
-    """Return what remains of the default set; `ALL` in either list is taken first."""
+    """Return what remains of the default set; `ALL` in either list is taken first.
+
+    What is both added and dropped stays, as in Docker.
+    """
     if privileged:
         return ALL
     adds, drops = normalise(add, "CapAdd"), normalise(drop, "CapDrop")
@@ -52,7 +55,7 @@ def effective(add: Sequence[str], drop: Sequence[str], *, privileged: bool) -> t
         return tuple(name for name in ALL if name not in drops)
     base = () if _EVERY in drops else DEFAULT
     kept = [name for name in base if name not in drops]
-    return tuple(dict.fromkeys([*kept, *(name for name in adds if name not in drops)]))
+    return tuple(dict.fromkeys([*kept, *adds]))
 
 
 def sets(names: Sequence[str], *, user_is_root: bool = True) -> dict[str, list[str]]:

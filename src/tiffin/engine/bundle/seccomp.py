@@ -29,7 +29,18 @@ _ARCHITECTURES = {
     "mips64le": "SCMP_ARCH_MIPSEL64",
 }
 _PROFILE_NAMES = {"386": "x86"}
-_ACTION = re.compile(r"SCMP_ACT_[A-Z_]+")
+_ACTIONS = frozenset(
+    f"SCMP_ACT_{word}"
+    for word in ("KILL", "KILL_THREAD", "KILL_PROCESS", "TRAP", "ERRNO", "TRACE", "LOG", "ALLOW")
+)
+_OPERATORS = frozenset(
+    f"SCMP_CMP_{word}" for word in ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")
+)
+_FLAGS = frozenset(
+    f"SECCOMP_FILTER_FLAG_{word}" for word in ("TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV")
+)
+_VERSION = re.compile(r"(\d{1,3})\.(\d{1,3})", re.ASCII)
+_FAILED = "Decoding seccomp profile failed"
 
 
 def seccomp(profile: str, capabilities: Sequence[str]) -> JsonObject | None:
@@ -41,7 +52,12 @@ def seccomp(profile: str, capabilities: Sequence[str]) -> JsonObject | None:
     if profile == "unconfined":
         return None
     held = frozenset(capabilities)
-    return _default(held) if profile in ("", "builtin") else translate(_parse(profile), held)
+    if profile in ("", "builtin"):
+        return _default(held)
+    document = _parse(profile)
+    if not document.get("defaultAction") and not document.get("syscalls"):
+        return None  # as Docker takes an empty profile
+    return translate(document, held)
 
 
 @functools.lru_cache(maxsize=64)
@@ -54,14 +70,17 @@ def _parse(text: str) -> JsonObject:
     try:
         profile = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"Decoding seccomp profile failed: {error}") from error
+        raise InvalidArgument(f"{_FAILED}: {error}") from error
     if not isinstance(profile, dict):
-        raise InvalidArgument("Decoding seccomp profile failed: it is not a JSON object")
+        raise InvalidArgument(f"{_FAILED}: it is not a JSON object")
     return profile
 
 
 def translate(profile: JsonObject, capabilities: frozenset[str]) -> JsonObject:
-    """Return the part of `profile` that applies to this machine and to `capabilities`."""
+    """Return the part of `profile` that applies to this machine and to `capabilities`.
+
+    InvalidArgument says what is wrong with it.
+    """
     architecture = host_platform().architecture
     try:
         out: JsonObject = {
@@ -77,7 +96,8 @@ def translate(profile: JsonObject, capabilities: frozenset[str]) -> JsonObject:
             if profile.get(member) is not None:
                 out[member] = profile[member]
     except (AttributeError, TypeError, KeyError, ValueError) as error:
-        raise InvalidArgument(f"invalid seccomp profile: {error}") from error
+        raise InvalidArgument(f"{_FAILED}: {error}") from error
+    _check_flags(out.get("flags") or ())
     if not out["syscalls"]:
         del out["syscalls"]
     return out
@@ -85,7 +105,10 @@ def translate(profile: JsonObject, capabilities: frozenset[str]) -> JsonObject:
 
 def _architectures(profile: JsonObject, architecture: str) -> list[str]:
     if profile.get("architectures") and profile.get("archMap"):
-        raise InvalidArgument("both 'architectures' and 'archMap' are specified in the profile")
+        raise InvalidArgument(
+            "both 'architectures' and 'archMap' are specified in the seccomp profile, use either"
+            " 'architectures' or 'archMap'"
+        )
     if profile.get("architectures"):
         return [str(name) for name in profile["architectures"]]
     native = _ARCHITECTURES.get(architecture, "SCMP_ARCH_NATIVE")
@@ -113,34 +136,55 @@ def _applies(rule: JsonObject, architecture: str, capabilities: frozenset[str]) 
 
 def _rule(rule: JsonObject) -> JsonObject:
     if rule.get("name") and rule.get("names"):
-        raise InvalidArgument("both 'name' and 'names' are specified in the profile")
+        raise InvalidArgument(
+            "both 'name' and 'names' are specified in the seccomp profile, use either"
+            " 'name' or 'names'"
+        )
     names = [rule["name"]] if rule.get("name") else list(rule.get("names") or ())
     out: JsonObject = {"names": names, "action": _action(rule.get("action"))}
     if rule.get("errnoRet") is not None:
         out["errnoRet"] = int(rule["errnoRet"])
     if rule.get("args"):
-        out["args"] = [
-            {
-                key: argument[key]
-                for key in ("index", "value", "valueTwo", "op")
-                if argument.get(key) is not None
-            }
-            for argument in rule["args"]
-        ]
+        out["args"] = [_argument(argument) for argument in rule["args"]]
     return out
 
 
+def _argument(argument: JsonObject) -> JsonObject:
+    if argument.get("op") not in _OPERATORS:
+        raise ValueError(f"unknown operator {argument.get('op')!r}")
+    kept = {key: argument[key] for key in ("index", "value", "valueTwo", "op") if key in argument}
+    for key in ("index", "value", "valueTwo"):
+        number = kept.get(key) or 0
+        if not isinstance(number, int) or not 0 <= number < (6 if key == "index" else 1 << 64):
+            raise ValueError(f"{key} of an argument cannot be {number!r}")
+    return {key: value for key, value in kept.items() if value is not None}
+
+
 def _action(text: object) -> str:
-    if not isinstance(text, str) or not _ACTION.fullmatch(text):
-        raise InvalidArgument(f"invalid seccomp profile: unknown action {text!r}")
+    if text == "SCMP_ACT_NOTIFY":
+        raise InvalidArgument("seccomp profile: SCMP_ACT_NOTIFY is not supported")
+    if not isinstance(text, str) or text not in _ACTIONS:
+        raise ValueError(f"unknown action {text!r}")
     return text
 
 
-def _version(text: str) -> tuple[int, int]:
-    major, _, minor = str(text).partition(".")
-    return int(major), int(re.match(r"\d*", minor)[0] or 0)  # type: ignore[index]  # always matches
+def _check_flags(flags: object) -> None:
+    if not isinstance(flags, list | tuple):
+        raise InvalidArgument(f"{_FAILED}: flags must be a list")
+    for flag in flags:
+        if flag not in _FLAGS:
+            raise InvalidArgument(f"seccomp profile: unknown flag {flag!r}")
+
+
+def _version(text: object) -> tuple[int, int]:
+    match = _VERSION.fullmatch(text) if isinstance(text, str) else None
+    if match is None or text == "0.0":
+        shown = json.dumps(text)
+        raise ValueError(f'invalid kernel version: {shown}, expected "<kernel>.<major>"')
+    return int(match[1]), int(match[2])
 
 
 @functools.cache
 def _kernel() -> tuple[int, int]:
-    return _version(os.uname().release)
+    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return (int(found[1]), int(found[2])) if found is not None else (0, 0)

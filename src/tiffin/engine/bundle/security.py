@@ -1,7 +1,9 @@
 """`--security-opt`, masked and read-only paths."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tiffin.api.types.host_config import HostConfig
 from tiffin.engine.bundle.user_namespaces import parse_mode
@@ -47,8 +49,6 @@ def parse_security_options(options: Sequence[str]) -> SecurityOptions:
             flags[key] = value in _TRUE
         elif key == "userns":
             parse_mode(value)
-        elif key == "systempaths" and value == "unconfined":
-            continue
         else:
             raise InvalidArgument(f'invalid --security-opt 2: "{option}"')
     return SecurityOptions(
@@ -72,7 +72,14 @@ def masked_paths(host: HostConfig) -> list[str]:
     """Return the paths to hide; an explicit list, even an empty one, wins."""
     if host.masked_paths is not None:
         return host.masked_paths
-    return [] if host.privileged else list(MASKED_PATHS)
+    return [] if host.privileged else [*MASKED_PATHS, *_throttle_paths()]
+
+
+@functools.cache
+def _throttle_paths() -> tuple[str, ...]:
+    """Return what tells of the processors' heat, which is a side channel (GHSA-6fw5-f8r9-fgfm)."""
+    found = Path("/sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle")
+    return tuple(sorted(map(str, found)))
 
 
 def readonly_paths(host: HostConfig) -> list[str]:

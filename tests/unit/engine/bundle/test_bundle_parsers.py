@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -235,6 +237,11 @@ def test_capabilities() -> None:
     everything = capabilities.effective(("ALL",), ("CAP_SYS_ADMIN",), privileged=False)
     assert set(capabilities.ALL) - set(everything) == {"CAP_SYS_ADMIN"}
     assert capabilities.effective((), ("ALL",), privileged=True) == capabilities.ALL
+    assert capabilities.effective(("ALL",), ("ALL",), privileged=False) == capabilities.ALL
+    both = capabilities.effective(("CHOWN",), ("CHOWN",), privileged=False)
+    assert set(both) == set(capabilities.DEFAULT)
+    with pytest.raises(InvalidArgument, match='invalid CapAdd: unknown capability: "CAP_ALL"'):
+        capabilities.normalise(["CAP_ALL"], "CapAdd")
 
 
 def test_environment() -> None:
@@ -246,12 +253,15 @@ def test_environment() -> None:
 def test_security_options() -> None:
     options = parse_security_options(
         ["no-new-privileges=false", "label=disable", "apparmor:x", "seccomp=unconfined",
-         "writable-cgroups=true", "systempaths=unconfined"]
+         "writable-cgroups=true"]
     )  # fmt: skip
     assert (options.seccomp, options.apparmor) == ("unconfined", "x")
     assert (options.no_new_privileges, options.writable_cgroups) == (False, True)
-    with pytest.raises(InvalidArgument, match='invalid --security-opt 2: "no-new-privileges=x"'):
-        parse_security_options(["no-new-privileges=x"])
+    for word in ("no-new-privileges=x", "systempaths=unconfined", "unheard=of"):
+        with pytest.raises(InvalidArgument, match=f'invalid --security-opt 2: "{word}"'):
+            parse_security_options([word])
+    with pytest.raises(InvalidArgument, match='invalid --security-opt 1: "word"'):
+        parse_security_options(["word"])
 
 
 def names_of(profile: dict[str, object]) -> set[str]:
@@ -295,6 +305,49 @@ def test_own_profiles() -> None:
     ):
         with pytest.raises(InvalidArgument):
             seccomp(bad, ())
+    assert seccomp("{}", ()) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"defaultAction": "SCMP_ACT_MAYBE"}, "unknown action 'SCMP_ACT_MAYBE'"),
+        ({"defaultAction": "SCMP_ACT_NOTIFY"}, "SCMP_ACT_NOTIFY is not supported"),
+        ({"flags": ["SECCOMP_FILTER_FLAG_X"]}, "unknown flag"),
+        ({"archMap": [{}], "architectures": ["SCMP_ARCH_X86"]}, "use either 'architectures' or"),
+        ({"syscalls": [{"name": "a", "names": ["b"], "action": "SCMP_ACT_LOG"}]},
+         "use either 'name' or 'names'"),
+        ({"syscalls": [{"names": ["b"], "action": "SCMP_ACT_LOG", "includes": {"minKernel": "4"}}]},
+         'invalid kernel version: "4", expected "<kernel>.<major>"'),
+        ({"syscalls": [{"names": ["b"], "action": "SCMP_ACT_LOG", "includes": {"minKernel": 4}}]},
+         "invalid kernel version: 4, expected"),
+        ({"syscalls": [{"names": ["b"], "action": "SCMP_ACT_LOG",
+                        "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_XX"}]}]},
+         "unknown operator 'SCMP_CMP_XX'"),
+        ({"syscalls": [{"names": ["b"], "action": "SCMP_ACT_LOG",
+                        "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}]},
+         "index of an argument cannot be 6"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_profile_is_told(change: dict[str, object], message: str) -> None:
+    profile = json.dumps({"defaultAction": "SCMP_ACT_ALLOW", **change})
+    with pytest.raises(InvalidArgument) as raised:
+        seccomp(profile, ())
+    assert message in str(raised.value)
+
+
+def test_rules_depend_on_machine_kernel_and_capabilities() -> None:
+    def kept(**conditions: object) -> bool:
+        rule = {"names": ["a"], "action": "SCMP_ACT_TRAP", **conditions}
+        profile = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}
+        return "syscalls" in translate(profile, frozenset({"CAP_A"}))
+
+    assert kept(includes={"caps": ["CAP_A"], "minKernel": "2.6"})
+    assert not kept(includes={"caps": ["CAP_A", "CAP_B"]})
+    assert not kept(includes={"minKernel": "200.0"})
+    assert not kept(excludes={"minKernel": "2.6"})
+    assert not kept(includes={"arches": ["s390"]})
+    assert not kept(excludes={"arches": ["amd64", "arm64", "riscv64"]})
 
 
 def test_device_rules() -> None:
