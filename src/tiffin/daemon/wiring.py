@@ -159,6 +159,9 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
             runtimes.configure(defaults.runtimes, defaults.runtime, defaults.init_path)
             system.settings = describe(changed)
             access.options = registry_options(changed)
+            from tiffin.daemon.reload_event import attributes  # not before it is needed
+
+            events.publish("daemon", "reload", identity, attributes(changed))
 
         purging = asyncio.create_task(_purge(trash), name="purge the trash")
         stack.push_async_callback(_cancelled, purging)

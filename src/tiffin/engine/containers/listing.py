@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -25,6 +25,7 @@ from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.status import UP, Status
 from tiffin.errors import InvalidArgument, NotFound
+from tiffin.images.image import Image
 from tiffin.spec.durations import in_words
 
 KEYS = frozenset({
@@ -48,9 +49,12 @@ class ListOptions:
 async def list_containers(context: Context, options: ListOptions) -> list[ContainerSummary]:
     """Return summaries, the newest first; InvalidArgument for bad filters, NotFound in them."""
     chosen = await _choose(context, options)
+    names = await _current_names(context, chosen)
     out = []
     for container in chosen:
         summary = await _summary(context, container)
+        if names.get(summary.image, summary.image_id) != summary.image_id:
+            summary.image = summary.image_id  # another image has the name now, or none
         if options.size:
             try:
                 own, total = await asyncio.to_thread(inspection.sizes, context, container)
@@ -61,11 +65,21 @@ async def list_containers(context: Context, options: ListOptions) -> list[Contai
     return out
 
 
+async def _current_names(context: Context, chosen: Iterable[Container]) -> dict[str, str]:
+    """Return the ids of the images that the containers' references mean today, "" for none."""
+    current = {}
+    for reference in {item.spec.config.image for item in chosen if item.spec.image_id}:
+        try:
+            current[reference] = str((await context.images.get(reference)).id)
+        except (NotFound, InvalidArgument):
+            current[reference] = ""
+    return current
+
+
 async def _choose(context: Context, options: ListOptions) -> list[Container]:
     filters = options.filters.validate(KEYS)
     _check_values(filters)
-    every = options.every or options.limit > 0 or "status" in filters or "exited" in filters
-    every = every or "before" in filters or "since" in filters
+    every = options.every or options.limit > 0 or "status" in filters
     ordered = sorted(context.registry, key=lambda item: item.spec.created_ns, reverse=True)
     before, since = _moment(context, filters, "before"), _moment(context, filters, "since")
     images = await _ancestors(context, filters)
@@ -115,33 +129,33 @@ async def _ancestors(context: Context, filters: Filters) -> set[str] | None:
     """Return the ids of images that are, or are built upon, one of the `ancestor`s."""
     if "ancestor" not in filters:
         return None
-    chains = set()
-    images = set()
-    for reference in filters.get("ancestor"):
+    ancestors = await _images(context, filters.get("ancestor"))
+    used = await _images(context, {item.spec.image_id for item in context.registry})
+    descended = {
+        image.id for image in used if any(_descends(image, ancestor) for ancestor in ancestors)
+    }
+    return {str(image) for image in (*(item.id for item in ancestors), *descended)}
+
+
+async def _images(context: Context, references: Iterable[str]) -> list[Image]:
+    found = []
+    for reference in filter(None, references):
         try:
-            image = await context.images.get(reference)
+            found.append(await context.images.get(reference))
         except NotFound:
             continue
-        images.add(str(image.id))
-        chains.add(image.chain_id)
-    for container in context.registry:
-        if container.spec.image_id in images:
-            continue
-        if await asyncio.to_thread(_descends, context, container.spec.chain_id, chains):
-            images.add(container.spec.image_id)
-    return images
+    return found
 
 
-def _descends(context: Context, chain_id: str, chains: set[str]) -> bool:
-    name = chain_id
-    try:
-        while name:
-            if name in chains:
-                return True
-            name = context.snapshotter.stat(name).parent
-    except NotFound:
-        return False
-    return False
+def _descends(image: Image, ancestor: Image) -> bool:
+    """Tell whether the image's history and layers begin with those of the other."""
+    own, other = image.config, ancestor.config
+    layers, steps = len(other.rootfs.diff_ids), len(other.history)
+    return (
+        bool(layers)
+        and own.rootfs.diff_ids[:layers] == other.rootfs.diff_ids
+        and own.history[:steps] == other.history
+    )
 
 
 def _matches(container: Container, names: Sequence[str], filters: Filters) -> bool:
@@ -216,7 +230,7 @@ async def _matches_networks(context: Context, container: Container, filters: Fil
         return True
     settings = await context.networks.settings(container.networks())
     if networks and not any(
-        name in networks or (item.network_id and item.network_id in networks)
+        name in networks or (item.network_id and item.network_id.startswith(tuple(networks)))
         for name, item in settings.networks.items()
     ):
         return False
@@ -228,7 +242,7 @@ def _matches_published(settings: NetworkSettings, wanted: list[str]) -> bool:
     for text in wanted:
         numbers, protocol = _port_range("publish", text)
         if any(
-            port.type == protocol and (port.private_port in numbers or port.public_port in numbers)
+            port.type == protocol and port.public_port in numbers
             for port in ports
             if port.public_port is not UNSET
         ):

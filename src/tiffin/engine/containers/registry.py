@@ -75,8 +75,10 @@ class Registry:
             del self._ids[bisect_left(self._ids, container.id)]
         if self._names.get(container.name) == container.id:
             del self._names[container.name]
-        for alias in container.spec.links:
+        for alias, target in container.spec.links.items():
             self.unlink(f"{container.name}/{alias}")
+            if target in self._by_id:
+                self._by_id[target].changed()
         for name in self._links.pop(container.id, ()):
             del self._names[name]
 
