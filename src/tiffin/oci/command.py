@@ -56,6 +56,8 @@ class Call:
     log: Log
     store: Store
     systemd_cgroup: bool
+    has_root: bool
+    """`--root` was given."""
 
     def container_id(self) -> str:
         """Return the one word there may be besides flags; InvalidArgument."""
@@ -109,8 +111,10 @@ def execute(arguments: Sequence[str]) -> int:
         if parsed.has("help"):
             print(_command_usage(name, module.WORDS, flags))  # noqa: T201
             return 0
-        call = Call(name, parsed, log, Store(_root(chosen)), chosen.has("systemd-cgroup"))
-        return int(module.run(call))
+        store, is_systemd = Store(_root(chosen)), chosen.has("systemd-cgroup")
+        return int(
+            module.run(Call(name, parsed, log, store, is_systemd, bool(chosen.text("root"))))
+        )
     except (TiffinError, OSError) as error:
         log.error(plain(error))
         return code

@@ -159,7 +159,7 @@ def parse(document: JsonObject, bundle: Path) -> Config:
         hostname=top.text("hostname"),
         domainname=top.text("domainname"),
         mounts=tuple(_mount(item) for item in top.sections("mounts")),
-        namespaces=tuple(_namespace(item) for item in linux.sections("namespaces")),
+        namespaces=_namespaces(linux.sections("namespaces")),
         idmaps=_idmaps(top.sections("mounts")),
         uid_mappings=_mappings(linux, "uidMappings"),
         gid_mappings=_mappings(linux, "gidMappings"),
@@ -353,6 +353,13 @@ def _hook(item: _Reader) -> "Hook":
         raise InvalidArgument(f"{item.name}.timeout must be greater than zero")
     env = item.strings("env") if item.value.get("env") is not None else None
     return Hook(path, item.strings("args"), env, timeout_s)
+
+
+def _namespaces(items: list[_Reader]) -> tuple[Namespace, ...]:
+    found = tuple(_namespace(item) for item in items)
+    if len({item.kind for item in found}) < len(found):
+        raise InvalidArgument("malformed spec file: duplicated ns in linux.namespaces")
+    return found
 
 
 def _namespace(item: _Reader) -> Namespace:

@@ -39,7 +39,8 @@ def _obstacle(path: str) -> str:
         return f"stat {path}: {lowered(error)}"
     if stat.S_ISDIR(status.st_mode):
         return "is a directory"
-    if not os.access(path, os.X_OK):
+    # Real ids would leave out capabilities that an ordinary user has been given.
+    if not os.access(path, os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         return "permission denied"
     return ""
 

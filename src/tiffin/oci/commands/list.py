@@ -19,6 +19,8 @@ _HEADER = ("ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER")
 def run(call: Call) -> int:
     """Print them."""
     call.expect(0, 0)
+    if call.has_root and not call.store.root.is_dir():
+        raise NotFound(f"open {call.store.root}: no such file or directory")
     if call.parsed.has("quiet"):
         for name in call.store.ids():
             print(name)  # noqa: T201
@@ -32,8 +34,12 @@ def run(call: Call) -> int:
             found.append({**call.container(name).state(), "owner": _owner(call, name)})
         except (NotFound, FileNotFoundError):  # deleted meanwhile
             continue
-    print(json.dumps(found or None) if form == "json" else _table(found))  # noqa: T201
+    print(_json(found) if form == "json" else _table(found))  # noqa: T201
     return 0
+
+
+def _json(found: Sequence[dict[str, Any]]) -> str:
+    return json.dumps(found or None, separators=(",", ":"))
 
 
 def _owner(call: Call, name: str) -> str:

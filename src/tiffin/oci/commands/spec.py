@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tiffin.errors import AlreadyExists
+from tiffin.linux.cgroups.layout import detect
 from tiffin.oci.command import OCI_VERSION, Call
 from tiffin.oci.flags import FLAG, Flag
 
@@ -62,7 +63,7 @@ def starter() -> dict[str, Any]:
         "linux": {
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
             "namespaces": [{"type": kind} for kind in
-                           ("pid", "network", "ipc", "uts", "mount", "cgroup")],
+                           ("pid", "network", "ipc", "uts", "mount", *_groups())],
             "maskedPaths": ["/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys",
                             "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
                             "/proc/sched_debug", "/sys/firmware", "/proc/scsi"],
@@ -70,6 +71,11 @@ def starter() -> dict[str, Any]:
                               "/proc/sysrq-trigger"],
         },
     }  # fmt: skip
+
+
+def _groups() -> tuple[str, ...]:
+    # With v1, the mount of control groups shows the container's own alone without it.
+    return ("cgroup",) if detect().version == 2 else ()
 
 
 def _mount(target: str, kind: str, source: str, *options: str) -> dict[str, Any]:
