@@ -59,7 +59,7 @@ class _LateModule(ModuleType):
             raise AttributeError(name)
         if self._naming:
             return _LateName(self.__name__, name)
-        return getattr(importlib.import_module(self.__name__), name)
+        return getattr(_load(self.__name__), name)
 
 
 class _LateName:
@@ -88,7 +88,19 @@ class _LateName:
 
     def _real(self) -> object:
         module, name = self._late
-        real = getattr(importlib.import_module(module), name)
+        real = getattr(_load(module), name)
         if isinstance(real, _LateName):
             raise ImportError(f"{module}.{name} is used while it may only be named")
         return real
+
+
+def _load(name: str) -> ModuleType:
+    """Import a module; the names that it takes from modules which had stand-ins become real, too.
+
+    Only constants would notice: a stand-in is called and asked like the real thing.
+    """
+    module = importlib.import_module(name)
+    for key, value in tuple(vars(module).items()):
+        if isinstance(value, _LateName):
+            vars(module)[key] = value._real()
+    return module
