@@ -32,6 +32,7 @@ from tiffin.spec.mount import Mount
 
 _O_PLACE = os.O_PATH | os.O_CLOEXEC
 _NULL_DEVICE = os.makedev(1, 3)
+_CONSOLE = "/dev/console"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +144,12 @@ class MountInside:
                 fd = self.made if self.made >= 0 else mounts.create(item)
                 is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
                 at, _ = _mount_point(place, item, is_directory=is_directory)
+                _check_outside_proc(place, at, item)
             else:
                 at, existed = _mount_point(place, item, is_directory=True)
                 if item.fstype == "tmpfs" and existed:
                     item = _with_mode_of(item, at)
+                    _check_outside_proc(place, at, item)
                 fd = place.mount(item)
             mounts.attach(fd, at, item.target)
             os.close(fd)
@@ -383,11 +386,9 @@ class BindConsole:
 
     def execute(self, place: Place) -> None:
         """See `Operation`."""
-        at, _ = _mount_point(
-            place, Mount("bind", "console", (), "/dev/console"), is_directory=False
-        )
+        at, _ = _mount_point(place, Mount("bind", "console", (), _CONSOLE), is_directory=False)
         fd = mount_api.open_tree(0, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
-        mounts.attach(fd, at, "/dev/console")
+        mounts.attach(fd, at, _CONSOLE)
         os.close(fd)
         os.close(at)
 
@@ -512,9 +513,25 @@ def _mount_point(place: Place, item: Mount, *, is_directory: bool) -> tuple[int,
     return at, existed
 
 
+def _check_outside_proc(place: Place, at: int, item: Mount) -> None:
+    """Refuse a mount point that a symlink of the image has led into /proc (CVE-2019-19921)."""
+    root = os.readlink(f"/proc/self/fd/{place.root.fd}").rstrip("/")
+    path = os.readlink(f"/proc/self/fd/{at}").removeprefix(root)
+    if path != "/proc" and not path.startswith("/proc/"):
+        return
+    if path != os.path.normpath(item.target):  # what the configuration itself says is planned
+        os.close(at)
+        raise OSError(
+            errno.EPERM,
+            f'"{item.target}" cannot be mounted because it is inside /proc',
+            item.target,
+        )
+
+
 def _open_place(place: Place, item: Mount) -> int:
-    if item.fstype in ("proc", "sysfs"):
-        # Where these are is known to what masks them: no detour by a link of the image.
+    if item.fstype in ("proc", "sysfs") or item.target == _CONSOLE:
+        # Where these are is known to what masks them: no detour by a link of the image. Nor must a
+        # terminal lie over a file of /proc instead (CVE-2025-52565).
         path = item.target.strip("/") or "."
         resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS
         return syscalls.openat2(place.root.fd, path, _O_PLACE, resolve=resolve)
