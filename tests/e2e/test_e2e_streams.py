@@ -217,7 +217,7 @@ def test_nobody_waits_for_a_reader_that_has_stopped(
     daemon: Daemon, busybox: str, name: str
 ) -> None:
     """Neither others nor the log, and the memory of our processes stays what it was."""
-    size = 300_000_000
+    size = 80_000_000
     script = f"read x; head -c {size} /dev/zero | tr '\\0' x | fold -w 4999; echo; echo end"
     daemon.docker(
         "run", "-di", "--name", name, "--log-opt", "max-size=600m", busybox, "sh", "-c", script

@@ -4,9 +4,9 @@
 Within `late_modules("x")` both get stand-ins instead, which load the real module at the first use:
 a call of `y`, an attribute of it, or, once the block has been left, an attribute of `x`.
 
-A stand-in is no class: what is inherited from, caught by `except` or tested by `isinstance` while
-its module is late must not be. Inheriting fails at once, at import; see `lean.py` for what
-happens then.
+A stand-in is no class: nothing may inherit from it, catch it by `except` or test for it by
+`isinstance`. Inheriting fails at once, at import; see `lean.py` for what happens then. For a test,
+`late_modules("x:Y")` says that `x.Y` is one: nothing is an instance of it until `x` is loaded.
 """
 
 import importlib
@@ -20,9 +20,10 @@ from types import ModuleType
 def late_modules(*names: str) -> Iterator[None]:
     """Give whoever imports one of `names` within the block a stand-in; loaded ones are left alone.
 
-    Afterwards `import` finds the real modules again.
+    Each is `module` or `module:Class`. Afterwards `import` finds the real modules again.
     """
-    modules = [_LateModule(name) for name in names if name not in sys.modules]
+    wanted = [name.partition(":") for name in names]
+    modules = [_LateModule(name, tested) for name, _, tested in wanted if name not in sys.modules]
     for module in modules:
         sys.modules[module.__name__] = module
     try:
@@ -52,14 +53,23 @@ def absent_modules(*names: str) -> Iterator[None]:
 class _LateModule(ModuleType):
     """Names of it are late too while it may only be named, the real ones later."""
 
-    _naming = True
+    def __init__(self, name: str, tested: str) -> None:
+        super().__init__(name)
+        self._naming = True
+        self._tested = tested
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name == self._tested and sys.modules.get(self.__name__) in (None, self):
+            return _Nothing
         if self._naming:
             return _LateName(self.__name__, name)
         return getattr(_load(self.__name__), name)
+
+
+class _Nothing:
+    """A class without instances."""
 
 
 class _LateName:
@@ -102,5 +112,5 @@ def _load(name: str) -> ModuleType:
     module = importlib.import_module(name)
     for key, value in tuple(vars(module).items()):
         if isinstance(value, _LateName):
-            vars(module)[key] = value._real()
+            vars(module)[key] = value._real()  # noqa: SLF001  # its own module's
     return module
