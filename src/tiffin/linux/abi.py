@@ -20,11 +20,13 @@ _GENERIC = {
     "umount2": 39, "mount": 40, "pivot_root": 41, "capget": 90, "capset": 91, "unshare": 97,
     "setns": 268, "seccomp": 277, "bpf": 280, "execveat": 281, "keyctl": 219, "prctl": 167,
     "sethostname": 161, "setdomainname": 162, "setfsuid": 151, "setfsgid": 152,
+    "ioprio_set": 30, "personality": 92, "sched_setattr": 274,
 }  # fmt: skip
 _X86_64 = {
     "umount2": 166, "mount": 165, "pivot_root": 155, "capget": 125, "capset": 126, "unshare": 272,
     "setns": 308, "seccomp": 317, "bpf": 321, "execveat": 322, "keyctl": 250, "prctl": 157,
     "sethostname": 170, "setdomainname": 171, "setfsuid": 122, "setfsgid": 123,
+    "ioprio_set": 251, "personality": 135, "sched_setattr": 314,
 }  # fmt: skip
 
 NUMBERS: dict[str, int] = {**_COMMON, **(_X86_64 if _MACHINE == "x86_64" else _GENERIC)}

@@ -16,6 +16,7 @@ from tiffin.spec.mount import Mount
 
 if TYPE_CHECKING:
     from tiffin.runtime.hooks import Hook, Hooks
+    from tiffin.runtime.operation import Operation
 
 JsonObject = dict[str, Any]
 
@@ -62,6 +63,9 @@ class ProcessConfig:
     oom_score_adj: int | None = None
     apparmor_profile: str = ""
     selinux_label: str = ""
+    scheduling: "tuple[Operation, ...]" = ()
+    affinity: "tuple[Operation | None, Operation | None]" = (None, None)
+    """Of an exec: before it enters the control groups, and after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,9 @@ class Config:
     masked_paths: tuple[str, ...] = ()
     readonly_paths: tuple[str, ...] = ()
     root_propagation: str = ""
+    personality: "Operation | None" = None
+    time_offsets: tuple[tuple[str, int, int], ...] = ()
+    """(clock, seconds, nanoseconds) of a new time namespace."""
     hooks: "Hooks | None" = None
     annotations: Mapping[str, str] = field(default_factory=dict)
 
@@ -151,6 +158,7 @@ def parse(document: JsonObject, bundle: Path) -> Config:
     process = top.section("process")
     if not process.value:
         raise InvalidArgument("config.json: process must be given")
+    _refuse(linux)
     return Config(
         root=str(bundle / root.text("path", "rootfs")),
         root_readonly=root.flag("readonly"),
@@ -171,6 +179,8 @@ def parse(document: JsonObject, bundle: Path) -> Config:
         masked_paths=linux.strings("maskedPaths"),
         readonly_paths=linux.strings("readonlyPaths"),
         root_propagation=linux.text("rootfsPropagation"),
+        personality=_personality(linux.section("personality")),
+        time_offsets=_time_offsets(linux),
         hooks=_hooks(top),
         annotations=top.section("annotations").strings_by_name(),
     )
@@ -222,6 +232,8 @@ def parse_process(document: JsonObject) -> ProcessConfig:
         ),
         apparmor_profile=process.text("apparmorProfile"),
         selinux_label=process.text("selinuxLabel"),
+        scheduling=_scheduling(process.section("scheduler"), process.section("ioPriority")),
+        affinity=_affinity(process.section("execCPUAffinity")),
     )
 
 
@@ -326,6 +338,66 @@ def _idmaps(items: list[_Reader]) -> dict[int, IdMappings]:
         if mappings or "idmap" in words or "ridmap" in words:
             found[index] = mappings
     return found
+
+
+def _refuse(linux: _Reader) -> None:
+    """Raise InvalidArgument for what would silently not be done."""
+    for key, what in (("intelRdt", "Intel RDT"), ("memoryPolicy", "a NUMA memory policy")):
+        if linux.section(key).value:
+            raise InvalidArgument(f"{linux.name}.{key}: {what} is not offered by this runtime")
+
+
+def _scheduling(scheduler: _Reader, io_priority: _Reader) -> "tuple[Operation, ...]":
+    if not (scheduler.value or io_priority.value):
+        return ()
+    from tiffin.runtime import scheduling  # few containers need it
+
+    steps = []
+    if scheduler.value:
+        names = ("nice", "priority", "runtime", "deadline", "period")
+        numbers = [scheduler.integer(name) for name in names]
+        policy, flags = scheduler.text("policy"), scheduler.strings("flags")
+        steps.append(scheduling.scheduler(policy, flags, numbers))
+    if io_priority.value:
+        name, priority = io_priority.text("class"), io_priority.integer("priority")
+        steps.append(scheduling.io_priority(name, priority))
+    return tuple(steps)
+
+
+def _affinity(item: _Reader) -> "tuple[Operation | None, Operation | None]":
+    if not item.value:
+        return None, None
+    from tiffin.runtime.scheduling import affinity
+
+    initial, final = (
+        affinity(item.text(key), f"{item.name}.{key}") if item.text(key) else None
+        for key in ("initial", "final")
+    )
+    return initial, final
+
+
+def _personality(item: _Reader) -> "Operation | None":
+    if not item.value:
+        return None
+    from tiffin.runtime.scheduling import personality
+
+    return personality(item.text("domain"), item.strings("flags"))
+
+
+def _time_offsets(linux: _Reader) -> tuple[tuple[str, int, int], ...]:
+    offsets = linux.section("timeOffsets")
+    if not offsets.value:
+        return ()
+    kinds = {item.text("type"): item.text("path") for item in linux.sections("namespaces")}
+    if kinds.get("time") != "":
+        raise InvalidArgument("time namespace offsets need a new time namespace")
+    unknown = [clock for clock in offsets.value if clock not in ("monotonic", "boottime")]
+    if unknown:
+        raise InvalidArgument(f"{offsets.name}: unknown clock {unknown[0]!r}")
+    return tuple(
+        (clock, offsets.section(clock).integer("secs"), offsets.section(clock).integer("nanosecs"))
+        for clock in offsets.value
+    )
 
 
 def _hooks(top: _Reader) -> "Hooks | None":

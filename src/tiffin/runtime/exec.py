@@ -59,7 +59,7 @@ def execute_in(
             undo.callback(syscalls.prctl, PR_SET_DUMPABLE, 1)
         # Planned before the fork: in the child, each page that is touched is copied first.
         steps = plan_exec(
-            process, container.group.join_files(), container.config.seccomp, container.program
+            process, container.group.join_files(), container.config, container.program
         )
         ours, theirs = pair()
         undo.callback(ours.close)
@@ -150,11 +150,7 @@ def _fork(container: Container) -> tuple[int, int]:
 
 
 def _enter(container: Container) -> None:
-    flags = sum(
-        KINDS[item.kind].flag
-        for item in container.config.namespaces
-        if item.kind not in ("pid", "time")
-    )
+    flags = sum(KINDS[item.kind].flag for item in container.config.namespaces if item.kind != "pid")
     syscalls.setns(container.pidfd, flags)
     if flags & CLONE_NEWUSER:
         os.setresgid(0, 0, 0)

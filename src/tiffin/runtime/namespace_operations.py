@@ -188,6 +188,33 @@ _SWAPPED = str.maketrans("./", "/.")
 
 
 @dataclass(frozen=True, slots=True)
+class SetTimeOffsets:
+    """Shift the clocks of a time namespace that nobody has entered yet (time_namespaces(7))."""
+
+    offsets: tuple[tuple[str, int, int], ...]
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return f"shift the clocks {' and '.join(clock for clock, _, _ in self.offsets)}"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return f'write("/proc/self/timens_offsets", "{self._lines()}")'
+
+    def execute(self, _: Place) -> None:
+        """See `Operation`."""
+        try:
+            write("/proc/self/timens_offsets", self._lines())
+        except OSError as error:
+            raise Failed(f"cannot set time namespace offsets: {error}") from None
+
+    def _lines(self) -> str:
+        return "".join(
+            f"{clock} {seconds} {nanoseconds}\n" for clock, seconds, nanoseconds in self.offsets
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SetOomScore:
     """Say how readily the kernel kills the process for want of memory."""
 

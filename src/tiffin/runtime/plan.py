@@ -48,6 +48,7 @@ from tiffin.runtime.namespace_operations import (
     SetHostName,
     SetOomScore,
     SetSysctl,
+    SetTimeOffsets,
     Unshare,
     sysctl_path,
 )
@@ -160,7 +161,7 @@ def plan(container_id: str, config: Config, prepared: Prepared, filter_program: 
         enter=tuple(_enter(container_id, config, prepared)),
         build=tuple(_build(config, prepared)),
         pivot=(*_hooks_before_pivot(config, prepared), *_pivot(config, prepared)),
-        become=tuple(_become(process, needs_filter=bool(filter_program))),
+        become=tuple(_become(process, config.personality, needs_filter=bool(filter_program))),
         last=(
             *_hooks_before_program(config, prepared),
             *_last(process, filter_program, config.seccomp),
@@ -171,15 +172,20 @@ def plan(container_id: str, config: Config, prepared: Prepared, filter_program: 
 def plan_exec(
     process: ProcessConfig,
     join_files: tuple[str, ...],
-    seccomp: JsonObject | None,
+    config: Config,
     filter_program: bytes,
 ) -> Plan:
     """Plan a further process of a running container; it joins the namespaces after `enter`."""
     groups = (JoinCgroups(join_files),) if join_files else ()
-    become = _become(process, needs_filter=bool(filter_program))
-    last = _last(process, filter_program, seccomp)
+    initial, final = ((step,) if step is not None else () for step in process.affinity)
+    become = _become(process, config.personality, needs_filter=bool(filter_program))
+    last = _last(process, filter_program, config.seccomp)
     return Plan(
-        (*groups, NewSession(), *_through_proc(process)), (), (), tuple(become), tuple(last)
+        enter=(*initial, *groups, *final, NewSession(), *_through_proc(process)),
+        build=(),
+        pivot=(),
+        become=tuple(become),
+        last=tuple(last),
     )
 
 
@@ -210,6 +216,8 @@ def _enter(container_id: str, config: Config, prepared: Prepared) -> Sequence[Op
     ]
     if config.has_new("time"):
         steps.append(Unshare(("time",)))  # entered by the exec that follows
+        if config.time_offsets:
+            steps.append(SetTimeOffsets(config.time_offsets))
     if config.has_new("network"):
         steps.append(RaiseLoopback())
     if config.hostname and config.has_new("uts"):
@@ -354,12 +362,17 @@ def _pivot(config: Config, prepared: Prepared) -> Sequence[Operation]:
     return steps
 
 
-def _become(process: ProcessConfig, *, needs_filter: bool) -> Sequence[Operation]:
+def _become(
+    process: ProcessConfig, personality: Operation | None, *, needs_filter: bool
+) -> Sequence[Operation]:
     steps: list[Operation] = []
     if process.terminal:
         steps.append(ControlTerminal())
     steps.append(OwnStdio(process.user.uid))
     steps += [SetRlimit(limit) for limit in process.rlimits]
+    steps += process.scheduling
+    if personality is not None:
+        steps.append(personality)
     umask = process.user.umask
     extra = "CAP_SYS_ADMIN" if needs_filter and not process.no_new_privileges else ""
     steps += [

@@ -122,14 +122,16 @@ def test_a_filter_without_no_new_privileges_holds_on_to_one_capability() -> None
 
 def test_filter_flags() -> None:
     process = read().process
-    default = plan_exec(process, (), {}, b"\0" * 8).last[0]
+    default = plan_exec(process, (), Config("/", process), b"\0" * 8).last[0]
     assert isinstance(default, LoadFilter)
     assert default.flags == SECCOMP_FILTER_FLAG_SPEC_ALLOW
-    logged = plan_exec(process, (), {"flags": ["SECCOMP_FILTER_FLAG_LOG"]}, b"\0" * 8).last[0]
+    logged = plan_exec(
+        process, (), Config("/", process, seccomp={"flags": ["SECCOMP_FILTER_FLAG_LOG"]}), b"\0" * 8
+    ).last[0]
     assert isinstance(logged, LoadFilter)
     assert logged.flags == SECCOMP_FILTER_FLAG_LOG
     with pytest.raises(InvalidArgument, match="FUN"):
-        plan_exec(process, (), {"flags": ["FUN"]}, b"\0" * 8)
+        plan_exec(process, (), Config("/", process, seccomp={"flags": ["FUN"]}), b"\0" * 8)
 
 
 @pytest.mark.parametrize(
