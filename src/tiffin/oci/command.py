@@ -43,6 +43,9 @@ GLOBALS = (
     Flag("help", FLAG, "h", "show this help"),
     Flag("version", FLAG, "v", "print the version"),
 )
+ENDED_BY_WORDS = frozenset({"exec", "ps"})
+"""Commands that pass words on, with flags that are not theirs."""
+
 OCI_VERSION = "1.2.0"
 FAILED = 1
 
@@ -107,7 +110,7 @@ def execute(arguments: Sequence[str]) -> int:
         module = importlib.import_module(f"tiffin.oci.commands.{name}")
         code = getattr(module, "FAILED", FAILED)
         flags = (*module.FLAGS, Flag("help", FLAG, "h", "show this help"))
-        parsed = parse(flags, rest)
+        parsed = parse(flags, rest, mixed=name not in ENDED_BY_WORDS)
         if parsed.has("help"):
             print(_command_usage(name, module.WORDS, flags))  # noqa: T201
             return 0

@@ -1,4 +1,4 @@
-"""Flags as runc takes them: `--name value`, `--name=value`, `-n value`; the first other word ends them."""
+"""Flags as runc takes them: `--name value`, `--name=value`, `-n value`; other words end them or not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,14 +49,23 @@ class Parsed:
         return value
 
 
-def parse(flags: Sequence[Flag], arguments: Sequence[str]) -> Parsed:
-    """Read the flags at the beginning; InvalidArgument in the words of Go's flag package."""
+def parse(flags: Sequence[Flag], arguments: Sequence[str], *, mixed: bool = False) -> Parsed:
+    """Read the flags at the beginning, or `mixed` with other words, up to `--`.
+
+    InvalidArgument in the words of Go's flag package.
+    """
     known: Mapping[str, Flag] = {
         name: flag for flag in flags for name in (flag.name, flag.short) if name
     }
     parsed, rest = Parsed(), list(arguments)
-    while rest and rest[0].startswith("-") and rest[0] != "-":
-        word = rest.pop(0)
+    while rest:
+        word = rest[0]
+        if not word.startswith("-") or word == "-":
+            if not mixed:
+                break
+            parsed.words.append(rest.pop(0))
+            continue
+        rest.pop(0)
         if word == "--":
             break
         name, separator, value = word.lstrip("-").partition("=")
@@ -70,7 +79,7 @@ def parse(flags: Sequence[Flag], arguments: Sequence[str]) -> Parsed:
                 raise InvalidArgument(f"flag needs an argument: -{name}")
             value = rest.pop(0)
         _store(parsed, flag, value)
-    parsed.words = rest
+    parsed.words += rest
     return parsed
 
 

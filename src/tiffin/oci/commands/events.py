@@ -63,7 +63,7 @@ def _print(kind: str, container: Container) -> None:
     event: dict[str, Any] = {"type": kind, "id": container.record.id}
     if kind == "stats":
         event["data"] = figures(container.group.stats())
-    print(json.dumps(event))  # noqa: T201
+    print(json.dumps(event, separators=(",", ":")))  # noqa: T201
     sys.stdout.flush()
 
 

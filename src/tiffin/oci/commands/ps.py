@@ -18,7 +18,7 @@ def run(call: Call) -> int:
     pids = sorted(call.container().group.pids())
     form = call.parsed.text("format", "table")
     if form == "json":
-        print(json.dumps(pids))  # noqa: T201
+        print(json.dumps(pids, separators=(",", ":")))  # noqa: T201
     elif form == "table":
         for line in table(pids, call.parsed.words[1:] or ["-ef"]):
             print(line)  # noqa: T201
