@@ -16,7 +16,7 @@ _M_ARENA_MAX = -8
 """mallopt(3): how many heaps the threads of a process share."""
 
 
-_ASYNCIO_SPARES = ("ssl", "asyncio.sslproto", "bz2", "lzma")
+_ASYNCIO_SPARES = ("ssl:SSLSocket", "asyncio.sslproto", "bz2", "lzma")
 _MSGSPEC_SPARES = ("msgspec._json_schema", "msgspec.inspect")
 _AIOHTTP_SPARES = (
     "aiohttp.client_exceptions",
@@ -54,7 +54,8 @@ def import_server() -> None:
     loaded = set(sys.modules)
     try:
         # Its server needs ssl for annotations only; the client half gets the real one.
-        with absent_modules("ssl"), late_modules(*_AIOHTTP_SPARES):
+        # FrozenList in C++ is a megabyte of libraries for the six lists of signals that we have.
+        with absent_modules("ssl", "frozenlist._frozenlist"), late_modules(*_AIOHTTP_SPARES):
             importlib.import_module("aiohttp.web")
     except (ImportError, TypeError, AttributeError):
         for name in set(sys.modules) - loaded:

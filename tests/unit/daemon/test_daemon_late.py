@@ -53,6 +53,15 @@ def test_annotations_may_join_late_names(dear: str) -> None:
     assert dear not in sys.modules
 
 
+def test_nothing_is_an_instance_before_the_module_is_loaded(dear: str) -> None:
+    with late_modules(f"{dear}:Fault"):
+        module = importlib.import_module(dear)
+    assert not isinstance(ValueError(), module.Fault)
+    assert dear not in sys.modules
+    real = importlib.import_module(dear)
+    assert isinstance(real.Fault(), module.Fault)
+
+
 def test_inheriting_fails_at_once(dear: str) -> None:
     with late_modules(dear):
         fault = importlib.import_module(dear).Fault
