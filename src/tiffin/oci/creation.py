@@ -15,7 +15,8 @@ from tiffin.oci.container import process_state
 from tiffin.oci.flags import FLAG, NUMBER, Flag
 from tiffin.oci.store import FILTERS, GATE, JsonObject, Record
 from tiffin.runtime import config, console_socket
-from tiffin.runtime.own import OwnRuntime, OwnTask
+from tiffin.runtime.own import OwnRuntime
+from tiffin.runtime.own_task import OwnTask
 from tiffin.runtime.runtime import CreateOptions, Stdio
 
 INHERITED = Stdio(0, 1, 2)

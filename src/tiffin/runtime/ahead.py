@@ -47,7 +47,7 @@ def make_mounts() -> MadeMounts:
 
 def example() -> Config:
     """Return the configuration of a container that does not exist, read as any is."""
-    return parse(json.loads(json.dumps(_document())), Path("/"))
+    return parse(json.loads(json.dumps(document())), Path("/"))
 
 
 def rehearse(plan: Plan) -> None:
@@ -67,7 +67,8 @@ def _ignore(_: str) -> None:
     return
 
 
-def _document() -> dict[str, Any]:
+def document() -> dict[str, Any]:
+    """Return the example's config.json."""
     capabilities = ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID", "CAP_AUDIT_WRITE"]
     layers = ["index=off", "lowerdir=/a", "upperdir=/b", "workdir=/c"]
     rootfs = [{"fstype": "overlay", "source": "overlay", "options": layers, "target": ""}]

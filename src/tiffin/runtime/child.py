@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from tiffin.errors import InvalidArgument
 from tiffin.linux import syscalls
 from tiffin.linux.mount_api import AT_FDCWD
 from tiffin.runtime import init, network_sockets
@@ -74,6 +75,8 @@ def reporting(channel: Channel) -> Iterator[None]:
         yield
     except (Failed, NotExecutable) as error:
         _report(channel, str(error))
+    except InvalidArgument as error:
+        _report(channel, str(error), Kind.INVALID)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         _report(channel, f"{lowered(error)}{where}")
@@ -93,9 +96,9 @@ def close_others(keep: Collection[int]) -> None:
     syscalls.close_range(start)
 
 
-def _report(channel: Channel, text: str) -> None:
+def _report(channel: Channel, text: str, kind: Kind = Kind.ERROR) -> None:
     with suppress(OSError):
-        channel.send(Kind.ERROR, text)
+        channel.send(kind, text)
 
 
 class _Child:

@@ -45,6 +45,8 @@ class Kind(IntEnum):
     """The other side is gone; never sent."""
     ORDER = 10
     """What a spare child is to become (`spare.py`)."""
+    INVALID = 11
+    """As ERROR, but it is the configuration that is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

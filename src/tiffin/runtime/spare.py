@@ -24,20 +24,18 @@ from tiffin.linux import namespaces, syscalls
 from tiffin.linux.syscalls import (
     CLONE_NEWIPC,
     CLONE_NEWNET,
-    CLONE_NEWNS,
     CLONE_NEWPID,
-    CLONE_NEWUTS,
 )
 from tiffin.runtime import ahead, child, companions, config, network_sockets
 from tiffin.runtime.child import ChildOptions
-from tiffin.runtime.config import Config
+from tiffin.runtime.config import Config, JsonObject
 from tiffin.runtime.handshake import Channel, Kind, close_all, pair
 from tiffin.runtime.operation import MadeMounts
 from tiffin.runtime.plan import Plan, clone_flags
 from tiffin.runtime.runtime import NetworkSockets, Stdio
 
 EARLY = CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWNET
-_LATE = CLONE_NEWNS | CLONE_NEWUTS
+_NEW = ("pid", "ipc", "network", "mount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +50,31 @@ class Order:
     columns: int
 
 
-def fits(settings: Config) -> bool:
-    """Tell whether a spare can become the first process of such a container."""
-    pid_namespace = settings.namespace("pid")
-    if pid_namespace is None or pid_namespace.path or settings.needs_outside:
+def fits(document: JsonObject) -> bool:
+    """Tell whether a spare can become the first process of a container with that config.json.
+
+    What is wrong in the document is for others to say.
+    """
+    linux, mounts = document.get("linux"), document.get("mounts") or []
+    if document.get("hooks") or not isinstance(linux, dict) or not isinstance(mounts, list):
         return False
-    if settings.hooks is not None:
+    if not isinstance(linux.get("resources") or {}, dict):
         return False
-    return clone_flags(settings) & ~_LATE == EARLY
+    if not isinstance(linux.get("cgroupsPath") or "", str):
+        return False
+    try:
+        found = {item["type"]: item.get("path") or "" for item in linux["namespaces"]}
+        mapped = any(_is_mapped(item) for item in mounts)
+    except (KeyError, TypeError, AttributeError):
+        return False
+    return not mapped and "user" not in found and all(found.get(kind) == "" for kind in _NEW)
+
+
+def _is_mapped(mount: JsonObject) -> bool:
+    words = mount.get("options") or ()
+    return bool(mount.get("uidMappings") or mount.get("gidMappings")) or bool(
+        {"idmap", "ridmap"} & set(words)
+    )
 
 
 class Spare:
@@ -164,9 +179,10 @@ def _become(
     channel: Channel, order: Order, stdio: list[int], prepare: Prepare, made: MadeMounts
 ) -> NoReturn:
     bundle = Path(order.bundle)
-    settings = config.parse(config.read(bundle), bundle)
-    if not fits(settings):
+    document = config.read(bundle)
+    if not fits(document):
         os._exit(0)
+    settings = config.parse(document, bundle)
     syscalls.unshare(clone_flags(settings) & ~EARLY)
     plan = prepare(order.container_id, settings)
     if settings.rootfs:

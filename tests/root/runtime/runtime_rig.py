@@ -11,7 +11,8 @@ from typing import Any
 from tiffin.linux import pidfd
 from tiffin.linux.cgroups.layout import detect
 from tiffin.linux.pidfd import Ended
-from tiffin.runtime.own import OwnRuntime, OwnTask
+from tiffin.runtime.own import OwnRuntime
+from tiffin.runtime.own_task import OwnTask
 from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio
 
 APPLETS = [

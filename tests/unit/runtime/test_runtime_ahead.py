@@ -18,4 +18,4 @@ def test_an_ordinary_container_finds_all_its_mounts_made() -> None:
 
 
 def test_the_example_is_a_container_that_a_spare_can_become() -> None:
-    assert fits(ahead.example())
+    assert fits(ahead.document())
