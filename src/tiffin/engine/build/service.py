@@ -165,7 +165,7 @@ class Builds:
 
     def _publish(self, image: Image, request: BuildRequest) -> None:
         labels = dict(image.config.config.labels)
-        self._events.publish("image", "build", image.id, labels)
+        self._events.publish("image", "create", image.id, {"name": image.id})
         for name in request.names:
             tagged = name.with_default_tag().familiar
             self._events.publish("image", "tag", image.id, {**labels, "name": tagged})

@@ -24,7 +24,7 @@ def environment(
 ) -> list[str]:
     """Return `KEY=value` lines: the engine's own, overridden by what is configured.
 
-    A configured `KEY` without `=` removes the variable; HOME is only set if nothing else did.
+    A configured `KEY` without `=` removes the variable; HOME is set if it would be missing or empty.
     """
     base = [f"PATH={DEFAULT_PATH}"]
     if hostname:
@@ -32,9 +32,9 @@ def environment(
     if terminal:
         base.append("TERM=xterm")
     merged = override(base, configured)
-    if not any(item.startswith("HOME=") for item in merged):
-        merged.append(f"HOME={home}")
-    return merged
+    if any(item.startswith("HOME=") and item != "HOME=" for item in merged):
+        return merged
+    return override(merged, [f"HOME={home}"])
 
 
 def override(base: Sequence[str], changes: Iterable[str]) -> list[str]:

@@ -51,7 +51,7 @@ class MountPoint:
     tmpfs_options: tuple[str, ...] = ()
     anonymous: bool = False
     inherited: bool = False
-    """Taken over by `--volumes-from`: not removed with this container."""
+    """Taken over by `--volumes-from`: it exists already."""
 
     def to_wire(self) -> wire.MountPoint:
         """Return what inspect and list show."""

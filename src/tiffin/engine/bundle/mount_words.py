@@ -66,6 +66,8 @@ def parse_bind(text: str, volume_driver: str = "") -> MountPoint:
             raise InvalidArgument("idmap is for binds; volumes have the container's ids anyway")
         if kind is MountKind.VOLUME and propagation:
             raise InvalidArgument("field BindOptions must not be specified")
+        if kind is MountKind.BIND and "nocopy" in words:
+            raise InvalidArgument("field VolumeOptions must not be specified")
     except InvalidArgument as error:
         raise InvalidArgument(
             f"invalid volume specification: '{text}': "

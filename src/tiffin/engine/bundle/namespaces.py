@@ -24,8 +24,8 @@ def check_modes(host: HostConfig) -> None:
     _check("UTS mode", host.uts_mode, ("", "host"))
     user_namespace_mode(host)
     _check("cgroup namespace mode", host.cgroupns_mode, ("", "host", "private"))
-    if host.network_mode == _CONTAINER:
-        raise InvalidArgument("invalid container format container:<name|id>")
+    if host.network_mode in ("container", _CONTAINER):
+        raise InvalidArgument("invalid network mode: invalid container format container:<name|id>")
 
 
 def _check(what: str, mode: str, known: tuple[str, ...], *, container: bool = False) -> None:

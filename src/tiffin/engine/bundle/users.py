@@ -4,6 +4,7 @@ The files are read through a descriptor of the container's root with openat2, so
 image cannot make us read the host's.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -63,7 +64,7 @@ def resolve_user(user: str, extra_groups: Sequence[str], read: ReadLines) -> Acc
 
 def _find_user(name: str, passwd: Sequence[_Passwd]) -> _Passwd | None:
     wanted = name or "0"
-    number = int(wanted) if wanted.isascii() and wanted.isdigit() else None
+    number = int(wanted) if re.fullmatch(r"-?[0-9]+", wanted) else None
     for entry in passwd:
         if entry.name == wanted or (number is not None and entry.uid == number):
             return entry
@@ -74,7 +75,7 @@ def _find_user(name: str, passwd: Sequence[_Passwd]) -> _Passwd | None:
 
 
 def _find_group(name: str, groups: Sequence[_Group]) -> int:
-    number = int(name) if name.isascii() and name.isdigit() else None
+    number = int(name) if re.fullmatch(r"-?[0-9]+", name) else None
     for group in groups:
         if group.name == name:
             return group.gid
@@ -85,7 +86,7 @@ def _find_group(name: str, groups: Sequence[_Group]) -> int:
 
 
 def _check_range(number: int) -> None:
-    if number > MAX_ID:
+    if not 0 <= number <= MAX_ID:
         raise InvalidArgument(f"uids and gids must be in range 0-{MAX_ID}")
 
 

@@ -112,11 +112,15 @@ def _check_network_conflicts(config: Config, host: HostConfig) -> None:
         return
     conflicts = (
         (config.hostname, "hostname"),
-        (host.links, "links"),
         (host.dns, "dns"),
         (host.extra_hosts, "custom host-to-IP mapping"),
         (config.mac_address, "mac-address"),
     )
+    if host.links and not config.hostname:
+        raise InvalidArgument(
+            "conflicting options: container type network can't be used with links. This would"
+            " result in undefined behavior"
+        )
     for value, what in conflicts:
         if value:
             raise InvalidArgument(f"conflicting options: {what} and the network mode")
@@ -191,9 +195,14 @@ def complete(
 
 
 def _log_config(wanted: LogConfig, settings: Settings) -> LogConfig:
-    """Complete it; the daemon's options hold for the daemon's driver only. InvalidArgument."""
+    """Complete it; the daemon's options hold for its driver, those of the copy for all of them.
+
+    InvalidArgument.
+    """
     driver = wanted.type or settings.log_driver
-    defaults = (settings.log_options or {}) if driver == settings.log_driver else {}
+    defaults = settings.log_options or {}
+    if driver != settings.log_driver:
+        defaults = {name: text for name, text in defaults.items() if log_options.is_cache(name)}
     options = {**defaults, **(wanted.config or {})}
     log_options.validate(driver, options)
     return LogConfig(type=driver, config=options)

@@ -62,6 +62,8 @@ def _inherit(merged: Config, image: ContainerConfig) -> None:
     merged.env = _inherit_environment(merged.env or (), image.env)
     if image.volumes:
         merged.volumes = {**{path: {} for path in image.volumes}, **(merged.volumes or {})}
+    merged.volumes = merged.volumes or None
+    merged.exposed_ports = merged.exposed_ports or None
     if not merged.entrypoint:
         if not merged.cmd:
             merged.cmd = list(image.cmd) if image.cmd is not None else None

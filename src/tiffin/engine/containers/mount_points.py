@@ -68,7 +68,6 @@ def _inherited(host: HostConfig, registry: Registry) -> Iterable[MountPoint]:
                 yield replace(
                     point,
                     inherited=True,
-                    anonymous=False,
                     copy_up=False,
                     read_only=point.read_only or "ro" in mode.split(","),
                 )
@@ -126,7 +125,7 @@ async def _create_volume(
     if not name:
         name, labels = new_id(), {**labels, ANONYMOUS_LABEL: ""}
     await context.volumes.create(name, point.driver, point.driver_options, labels)
-    if point.anonymous:
+    if point.anonymous and not point.inherited:
         undo.push_async_callback(_forget_volume, context, name)
     volume = await context.volumes.acquire(name, container_id)
     undo.push_async_callback(context.volumes.release, container_id)

@@ -231,7 +231,7 @@ def _allocation(
         new_netns=not is_host,
         hosts=host_hosts(context, container) if is_host else hosts_text(context, container),
         resolv_conf=files.resolv_conf(resolvers, host, embedded=embedded, isolated=not is_host),
-        hostname=os.uname().nodename if is_host else container.hostname,
+        hostname=container.hostname,
         dns=dns,
         forwards=_forwards(planned, sockets),
         endpoints=tuple(
@@ -311,9 +311,17 @@ def _links(context: Context, container: ContainerNetworks) -> list[tuple[str, li
             raise Conflict(
                 f"Cannot link to a non running container: /{target} AS /{container.name}/{alias}"
             )
-        names = dict.fromkeys([alias, record.container[:12], record.container_name])
-        found.append((bare(record.ipv4 or record.ipv6), list(names)))
+        names = dict.fromkeys([alias, _hostname(context, record), record.container_name])
+        found += [(bare(text), list(names)) for text in (record.ipv4, record.ipv6) if text]
     return found
+
+
+def _hostname(context: Context, endpoint: EndpointRecord) -> str:
+    try:
+        path = context.roots.container(endpoint.container) / "hostname"
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return endpoint.container[:12]
 
 
 def _forwards(planned: list[Planned], sockets: list[BoundSocket]) -> tuple[Forward, ...]:

@@ -127,6 +127,8 @@ def hosts(
     own = container.hostname
     if container.domainname:
         own = f"{container.hostname}.{container.domainname} {container.hostname}"
+    elif "." in own:
+        own = f"{own} {own.partition('.')[0]}"
     extra = extra_hosts(container.extra_hosts, gateways)
     lines = [*LOCAL_LINES, *(f"{address}\t{name}" for address, name in extra)]
     lines += [f"{address}\t{' '.join(names)}" for address, names in links]

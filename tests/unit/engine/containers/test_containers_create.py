@@ -247,7 +247,7 @@ async def test_volumes_from(lab: Lab, service: Containers) -> None:
     await service.create(CreateRequest(image="bb", host_config=second), "two")
     points = service.find("two").spec.mounts
     assert {(p.target, p.read_only, p.anonymous) for p in points} == {
-        ("/data", True, False), ("/anonymous", True, False),
+        ("/data", True, False), ("/anonymous", True, True),
     }  # fmt: skip
     with pytest.raises(TiffinError, match="No such container: nope"):
         await service.create(
