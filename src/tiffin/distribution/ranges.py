@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-_ONE = re.compile(r"bytes=[ \t]*(\d{0,20})-(\d{0,20})[ \t]*", re.IGNORECASE)
-_UPLOAD = re.compile(r"(?:bytes[ =])?(\d{1,20})-(\d{1,20})(?:/(?:\d{1,20}|\*))?")
+_ONE = re.compile(r"bytes=[ \t]*([0-9]{0,20})-([0-9]{0,20})[ \t]*", re.IGNORECASE)
+_UPLOAD = re.compile(r"(?:bytes[ =])?([0-9]{1,20})-([0-9]{1,20})(?:/(?:[0-9]{1,20}|\*))?")
 
 
 class Unsatisfiable(Exception):

@@ -12,6 +12,7 @@ Small reads and look-ups are made in place, everything that syncs or moves bytes
 import asyncio
 import os
 import secrets
+import stat
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from itertools import islice
@@ -23,6 +24,8 @@ from tiffin.fs import atomic
 
 _CHUNK = 1 << 20
 _PAGE = 1000
+# A key may be asked for that is a directory of others, or below what is an object.
+_ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
 class FilesystemDriver:
@@ -51,7 +54,7 @@ class FilesystemDriver:
         """Return a small object whole; NotFound."""
         try:
             return self._file(key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             raise _missing(key) from None
 
     async def put(self, key: str, data: bytes) -> None:
@@ -62,8 +65,10 @@ class FilesystemDriver:
         """Describe an object; NotFound."""
         try:
             status = os.stat(self._file(key))
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             raise _missing(key) from None
+        if not stat.S_ISREG(status.st_mode):
+            raise _missing(key)
         return ObjectInfo(key, status.st_size, status.st_mtime)
 
     async def delete(self, key: str) -> None:
@@ -72,9 +77,10 @@ class FilesystemDriver:
 
     async def touch(self, key: str) -> None:
         """Set the object's time to now; NotFound."""
+        await self.stat(key)
         try:
             os.utime(self._file(key))
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             raise _missing(key) from None
 
     async def list(self, prefix: str, *, after: str = "") -> AsyncIterator[ObjectInfo]:
@@ -92,7 +98,7 @@ class FilesystemDriver:
         """Yield a part of an object; NotFound."""
         try:
             file = self._file(key).open("rb", buffering=0)
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             raise _missing(key) from None
         with file:
             file.seek(first)
@@ -159,7 +165,7 @@ class FilesystemDriver:
 
     def _delete(self, key: str) -> None:
         target = self._file(key)
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(*_ABSENT):
             target.unlink()
         parent = target.parent
         with suppress(OSError):  # not empty, or gone already: both are as they should be
@@ -171,7 +177,7 @@ class FilesystemDriver:
         try:
             with os.scandir(self._data / prefix) as scan:
                 entries = [(e.name + "/" if e.is_dir() else e.name, e) for e in scan]
-        except (FileNotFoundError, NotADirectoryError):
+        except _ABSENT:
             return
         for name, entry in sorted(entries, key=lambda pair: pair[0]):
             key = prefix + name

@@ -6,6 +6,7 @@ Reference: Amazon S3 API (`PutObject`, `GetObject`, `HeadObject`, `CopyObject`, 
 
 import asyncio
 import hashlib
+import io
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -31,6 +32,7 @@ _ATTEMPTS = 5
 _PAUSE_S = 0.2
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 _BLOCK = 256 << 10
+_PAGE = 1000
 _HASH_IN_PLACE = 64 << 10
 Query = Sequence[tuple[str, str]]
 
@@ -120,7 +122,7 @@ class S3Client:
         """Yield the objects below a prefix, sorted by key."""
         token = ""
         while True:
-            query = [("list-type", "2"), ("prefix", prefix)]
+            query = [("list-type", "2"), ("prefix", prefix), ("max-keys", str(_PAGE))]
             query += [("start-after", after)] if after else []
             query += [("continuation-token", token)] if token else []
             root = _expect(await self._call("GET", "", query=query), "ListBucketResult")
@@ -208,7 +210,8 @@ class S3Client:
         target = f"{self._base.origin()}{encode_path(path)}"
         if query:
             target += f"?{encode_query(query)}"
-        body = data or (b"" if method in ("PUT", "POST") else None)
+        # A stream: aiohttp would rather not be given megabytes at once.
+        body = io.BytesIO(data) if data else (b"" if method in ("PUT", "POST") else None)
         try:
             response = await self._session.request(
                 method, URL(target, encoded=True), headers=sent, data=body, allow_redirects=False
