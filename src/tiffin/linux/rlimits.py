@@ -49,6 +49,12 @@ def apply(limit: Rlimit) -> str:
     return ""
 
 
+def apply_to(pid: int, limit: Rlimit) -> None:
+    """Set the limit on another process; OSError, ValueError if the host does not grant it."""
+    values = (_internal(limit.soft), _internal(limit.hard))
+    resource.prlimit(pid, NUMBERS[limit.name], values)
+
+
 def granted(limit: Rlimit) -> Rlimit:
     """Return the limit as `apply` would set it in a child of this process; ValueError."""
     if limit.name not in NUMBERS:

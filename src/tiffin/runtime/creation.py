@@ -96,6 +96,10 @@ class Creation:
             make_group(self.group, resources, self.options, self.undo)
         if self.config.has_new("user"):
             self._map_ids(pid)
+        if self.config.namespace("user") is not None:
+            from tiffin.runtime.outside import grant
+
+            grant(self.config, pid)
         with suppress(BrokenPipeError):  # what it died of follows
             ours.send(Kind.PREPARED)
         task = OwnTask(self.container_id, self.directory, self.group, self.programs, self.options)

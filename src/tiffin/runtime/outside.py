@@ -9,10 +9,11 @@ import errno
 import os
 import signal
 import socket
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 
-from tiffin.linux import mounts, syscalls
+from tiffin.linux import mounts, rlimits, syscalls
+from tiffin.linux.cgroups.group import write
 from tiffin.linux.mount_api import (
     AT_EMPTY_PATH,
     AT_RECURSIVE,
@@ -110,6 +111,21 @@ class _Owners:
             self._made[mappings] = open_user_namespace(mappings)
             self._undo.callback(os.close, self._made[mappings])
         return self._made[mappings]
+
+
+def grant(config: Config, pid: int) -> None:
+    """Give the child what root of a user namespace may not take: higher limits, a lower OOM score.
+
+    What the host does not grant either, the child itself will warn of.
+    """
+    process = config.process
+    for limit in process.rlimits:
+        if limit.name in rlimits.NUMBERS:
+            with suppress(OSError, ValueError):
+                rlimits.apply_to(pid, limit)
+    if process.oom_score_adj is not None:
+        with suppress(PermissionError):
+            write(f"/proc/{pid}/oom_score_adj", str(process.oom_score_adj))
 
 
 def _own_mappings(config: Config) -> IdMappings:

@@ -22,6 +22,7 @@ from tiffin.engine.bundle.security import (
 )
 from tiffin.engine.bundle.sysctls import sysctls
 from tiffin.engine.bundle.users import Account
+from tiffin.errors import InvalidArgument
 from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 from tiffin.spec.mount import Mount
 
@@ -61,6 +62,10 @@ def build_bundle(request: BundleRequest) -> JsonObject:
     """Return the content of `config.json`; InvalidArgument, FailedPrecondition (devices)."""
     host = request.host
     security = parse_security_options(host.security_opt or ())
+    if security.writable_cgroups is not None and request.ids:
+        raise InvalidArgument(
+            "option WritableCgroups conflicts with user namespaces and rootless mode"
+        )
     held = capabilities.effective(
         host.cap_add or (), host.cap_drop or (), privileged=host.privileged
     )

@@ -61,7 +61,7 @@ def oci_mounts(
     files: EtcFiles | None,
     owners: Owners | None = None,
     *,
-    writable_cgroups: bool = False,
+    writable_cgroups: bool | None = None,
     shm: str = "",
 ) -> list[JsonObject]:
     """Return all mounts in the order in which they are to be performed.
@@ -87,9 +87,13 @@ def oci_mounts(
     return kernel + users
 
 
-def _kernel_mounts(host: HostConfig, shm: str, *, writable_cgroups: bool) -> list[JsonObject]:
+def _kernel_mounts(
+    host: HostConfig, shm: str, *, writable_cgroups: bool | None
+) -> list[JsonObject]:
     read_only = () if host.privileged else ("ro",)
-    cgroup_ro = () if host.privileged or writable_cgroups else ("ro",)
+    cgroup_ro = (
+        () if (host.privileged if writable_cgroups is None else writable_cgroups) else ("ro",)
+    )
     mounts = [
         _mount("proc", "proc", "/proc", "nosuid", "noexec", "nodev"),
         _mount("tmpfs", "tmpfs", "/dev", "nosuid", "strictatime", "mode=755", "size=65536k"),

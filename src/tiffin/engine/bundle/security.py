@@ -16,6 +16,7 @@ MASKED_PATHS = (
 )  # fmt: skip
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
+_FLAGS = frozenset({"no-new-privileges", "writable-cgroups"})
 _TRUE = frozenset({"1", "t", "T", "TRUE", "true", "True"})
 _FALSE = frozenset({"0", "f", "F", "FALSE", "false", "False"})
 
@@ -28,24 +29,28 @@ class SecurityOptions:
     apparmor: str = ""
     labels: tuple[str, ...] = ()
     no_new_privileges: bool = False
-    writable_cgroups: bool = False
+    writable_cgroups: bool | None = None
+    """None for what `--privileged` says."""
 
 
 def parse_security_options(options: Sequence[str]) -> SecurityOptions:
     """Parse the list; InvalidArgument quotes the option that is not understood."""
     values: dict[str, str] = {}
     labels: list[str] = []
-    flags = {"no-new-privileges": False, "writable-cgroups": False}
+    flags: dict[str, bool] = {}
     for option in options:
-        if option in ("no-new-privileges", "disable"):
-            flags["no-new-privileges"] |= option == "no-new-privileges"
+        if option in _FLAGS:
+            flags[option] = True
+            continue
+        if option == "disable":
+            labels.append(option)
             continue
         key, value = _split(option)
         if key == "label":
             labels.append(value)
         elif key in ("seccomp", "apparmor"):
             values[key] = value
-        elif key in flags and value in _TRUE | _FALSE:
+        elif key in _FLAGS and value in _TRUE | _FALSE:
             flags[key] = value in _TRUE
         elif key == "userns":
             parse_mode(value)
@@ -55,8 +60,8 @@ def parse_security_options(options: Sequence[str]) -> SecurityOptions:
         seccomp=values.get("seccomp", ""),
         apparmor=values.get("apparmor", ""),
         labels=tuple(labels),
-        no_new_privileges=flags["no-new-privileges"],
-        writable_cgroups=flags["writable-cgroups"],
+        no_new_privileges=flags.get("no-new-privileges", False),
+        writable_cgroups=flags.get("writable-cgroups"),
     )
 
 

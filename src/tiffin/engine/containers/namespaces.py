@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tiffin.engine.bundle.namespaces import shared_with
 from tiffin.engine.bundle.user_namespaces import check_conflicts, user_namespace_mode
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.status import Status
-from tiffin.errors import Conflict, InvalidArgument, NotFound
+from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
 from tiffin.spec.id_mapping import NO_MAPPINGS, IdMapping, IdMappings, parse_map
 
 _SHAREABLE = ("shareable", "host")
@@ -47,6 +47,16 @@ def join_namespaces(context: Context, container: Container) -> Joined:
         if paths:
             return with_user_namespace(container.id, paths, shm)
     return Joined(paths, ids, shm)
+
+
+def joined_by_others(joined: Joined, runtime: str) -> Joined:
+    """Return what a runtime other than ours can join; FailedPrecondition."""
+    if joined.ids:
+        raise FailedPrecondition(
+            f'runtime "{runtime}" cannot run containers in user namespaces here'
+            " (hint: UsernsMode:host, or the runtime tiffin)"
+        )
+    return replace(joined, shm="")
 
 
 def user_ids(context: Context, container: Container) -> IdMappings:
