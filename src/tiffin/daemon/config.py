@@ -27,6 +27,7 @@ from tiffin.engine import runtimes
 from tiffin.engine.roots import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, Roots
 from tiffin.engine.tasks.contract import OciBinary
 from tiffin.errors import InvalidArgument
+from tiffin.logs import options as log_options
 
 DEFAULT_FILE = Path("/etc/tiffin/daemon.json")
 DEFAULT_TLS_DIRECTORY = Path("/etc/tiffin")
@@ -380,12 +381,19 @@ def _containers(values: Mapping[str, Any]) -> ContainerDefaults:
     if cgroupns not in ("", "private", "host"):
         raise InvalidArgument(f"default cgroup namespace mode ({cgroupns}) is invalid")
     default_runtime = values.get("default-runtime", "") or runtimes.OWN
+    log_driver = values.get("log-driver", "") or "json-file"
+    log_opts = {str(key): str(text) for key, text in values.get("log-opts", {}).items()}
+    if log_opts:
+        try:
+            log_options.validate(log_driver, log_opts)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"failed to set log opts: {error}") from error
     return ContainerDefaults(
         dns=tuple(values.get("dns", [])),
         dns_options=tuple(values.get("dns-opts", [])),
         dns_search=tuple(values.get("dns-search", [])),
-        log_driver=values.get("log-driver", "json-file"),
-        log_options={str(k): str(v) for k, v in values.get("log-opts", {}).items()},
+        log_driver=log_driver,
+        log_options=log_opts,
         ulimits=_ulimits(values.get("default-ulimits", {})),
         runtime=default_runtime,
         runtimes=runtimes.parse_runtimes(values.get("runtimes", {}), default_runtime),

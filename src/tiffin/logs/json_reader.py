@@ -28,6 +28,8 @@ _OUT = ord("o")
 _TIME = b'"time":"'
 _ATTRS = b'"attrs":'
 _FEW = 8
+_LEAST_PART = json_format.PARTIAL_SIZE - 3
+"""A shorter record without a newline is where a process has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class JsonFileReader:
     ) -> Iterator[bytes | None]:
         """Yield the same as big portions of bytes, ready for the client; None as in `follow`."""
         simple = not (form.timestamps or form.details or query.since_ns or query.until_ns)
+        unfinished: set[bool] = set()
         for block in blocks(self._path, tail=query.tail, follow=follow):
             if block is None:
                 yield None
@@ -69,7 +72,7 @@ class JsonFileReader:
             if simple:
                 runs = _plain_runs(block)
             else:
-                runs, is_over = _formatted_runs(block, query, form)
+                runs, is_over = _formatted_runs(block, query, form, unfinished)
             portion = _render(runs, query, form)
             if portion:
                 yield portion
@@ -247,8 +250,13 @@ def _unescape_lines(texts: list[bytes]) -> bytes:
     return unescaped.encode(errors="replace")
 
 
-def _formatted_runs(block: bytes, query: LogQuery, form: LogFormat) -> tuple[list[_Run], bool]:
-    """Return the records with time and attributes before them, and whether `until` was reached."""
+def _formatted_runs(
+    block: bytes, query: LogQuery, form: LogFormat, unfinished: set[bool]
+) -> tuple[list[_Run], bool]:
+    """Return the lines with time and attributes before them, and whether `until` was reached.
+
+    `unfinished` are the streams whose last line goes on in the next record.
+    """
     runs: list[tuple[bool, list[bytes]]] = []
     clock = _Clock()
     is_over = False
@@ -263,9 +271,14 @@ def _formatted_runs(block: bytes, query: LogQuery, form: LogFormat) -> tuple[lis
         if time_ns < query.since_ns:
             continue
         text = line.text
-        if form.details:
+        begins = line.is_stdout not in unfinished
+        if len(text) >= _LEAST_PART and not _ends_in_newline(text):
+            unfinished.add(line.is_stdout)
+        else:
+            unfinished.discard(line.is_stdout)
+        if form.details and begins:
             text = _details(line.attributes) + b" " + text
-        if form.timestamps:
+        if form.timestamps and begins:
             text = fixed_width(line.time).encode() + b" " + text
         if not runs or runs[-1][0] is not line.is_stdout:
             runs.append((line.is_stdout, []))

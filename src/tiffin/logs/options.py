@@ -104,6 +104,11 @@ def _parser(driver: str) -> Callable[[Mapping[str, str]], Any]:
     return lambda options: _check_names("journald", options, frozenset())
 
 
+def is_cache(name: str) -> bool:
+    """Whether an option is about the copy that drivers keep which send logs elsewhere."""
+    return name.startswith(_CACHE)
+
+
 def has_cache(options: Mapping[str, str]) -> bool:
     """Whether a driver that sends logs elsewhere is to keep a copy; InvalidArgument."""
     disabled = options.get("cache-disabled", "")
@@ -115,11 +120,7 @@ def has_cache(options: Mapping[str, str]) -> bool:
 
 def cache(options: Mapping[str, str]) -> FileOptions:
     """Return the rotation of that copy, which the driver `local` would have; InvalidArgument."""
-    own = {
-        name.removeprefix(_CACHE): value
-        for name, value in options.items()
-        if name.startswith(_CACHE)
-    }
+    own = {name.removeprefix(_CACHE): value for name, value in options.items() if is_cache(name)}
     return parse("local", own)
 
 

@@ -164,3 +164,11 @@ def test_every_option_is_one_of_a_kind() -> None:
     for words in (names, keys, shorts):
         assert len(words) == len(set(words))
     assert "--registry-mirror list" in flags.usage()
+
+
+def test_bad_log_options_are_found_at_the_start(tmp_path: Path) -> None:
+    message = "failed to set log opts: unknown log opt 'x' for journald log driver"
+    with pytest.raises(InvalidArgument, match=f"^{message}$"):
+        configure(tmp_path, "--log-driver", "journald", "--log-opt", "x=1")
+    good = configure(tmp_path, file={"log-driver": "journald", "log-opts": {"tag": "t"}})
+    assert good.containers.log_options == {"tag": "t"}

@@ -165,3 +165,17 @@ def test_each_line_goes_out_in_a_frame_of_its_own(tmp_path: Path) -> None:
     sent = b"".join(filter(None, select.reader("json-file", tmp_path).stream(query, form)))
     lines = [(1, b"hello\n"), (1, b"world\n"), (1, b"\n"), (2, b"no\n"), (1, b"end")]
     assert sent == b"".join(stdcopy.frame(stream, line) for stream, line in lines)
+
+
+def test_time_stands_before_lines_not_inside_them(tmp_path: Path) -> None:
+    long = b"x" * (3 * PARTIAL_SIZE + 5)
+    write(tmp_path, [("stdout", long + b"\nshort\n"), ("stderr", b"e\n"), ("stdout", b"open")])
+    write(tmp_path, [("stdout", b"next run\n")])
+    form = LogFormat(timestamps=True, details=True)
+    out = streamed(tmp_path, LogQuery(), form)[stdcopy.STDOUT]
+    at = b"2023-11-14T22:13:20.123456700Z  "
+    first, second, third, _end = out.split(b"\n")
+    assert (first, second) == (at + long, at + b"short")
+    opened, _, rest = third.partition(b"open")
+    assert len(opened) == len(at)
+    assert rest == at + b"next run"

@@ -1,6 +1,7 @@
 """A live task as the engine sees it: the client of one shim."""
 
 import asyncio
+import logging
 import os
 import shutil
 import socket
@@ -18,6 +19,8 @@ from tiffin.linux.cgroups.group import Group
 from tiffin.networks.driver import Sandbox
 from tiffin.shim import protocol, state
 from tiffin.shim.protocol import ClientOptions, ForwardOptions, Message, close_all
+
+log = logging.getLogger(__name__)
 
 EXIT_LOST = 137
 """What a task counts as that ended unseen: its processes are killed when that is noticed."""
@@ -251,7 +254,17 @@ class Handle:
         self.close()
         if not self._exit.done():
             self._end(Exit(EXIT_LOST, time.time_ns(), error="the task was deleted"))
+        self._tell_faults()
         shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _tell_faults(self) -> None:
+        """Log what the shim noted that nobody could be told of."""
+        try:
+            text = (self._directory / state.FAULTS).read_text(errors="replace")
+        except FileNotFoundError:
+            return
+        for line in text.splitlines():
+            log.warning("container %s: %s", self._directory.name, line)
 
     async def call(
         self, make: Callable[[int], Message], fds: Sequence[int] = ()
