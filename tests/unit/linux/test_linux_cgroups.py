@@ -134,10 +134,17 @@ def test_v2_group_on_a_faked_tree(tmp_path: Path) -> None:
     for name in ("memory.max", "pids.max", "cgroup.kill", "cgroup.procs"):
         (place / name).touch()
     (tmp_path / "box" / "cgroup.subtree_control").touch()
+    for directory, offered in (
+        (tmp_path, "cpu memory pids"),
+        (place.parent, "memory"),
+        (place, ""),
+    ):
+        (directory / "cgroup.controllers").write_text(offered)
     warnings: list[str] = []
     resources = {"memory": {"limit": 4096, "swap": 8192}, "pids": {"limit": 7}}
     group.create(resources, warnings.append)
     assert (tmp_path / "cgroup.subtree_control").read_text() == "+memory +pids"
+    assert (place.parent / "cgroup.subtree_control").read_text() == "+memory"
     assert (place / "memory.max").read_text() == "4096"
     assert (place / "pids.max").read_text() == "7"
     assert warnings == ["the kernel does not support memory.swap.max; it was not set"]

@@ -8,6 +8,7 @@ import time
 from contextlib import ExitStack
 
 from tiffin.linux.cgroups import device_filter, devices, stats
+from tiffin.linux.cgroups.delegation import delegate
 from tiffin.linux.cgroups.group import (
     Figures,
     OomNotice,
@@ -137,6 +138,7 @@ class GroupV2:
         self._root = layout.unified
         self._controllers = layout.controllers
         self._place = layout.unified + path
+        self._refusal: OSError | None = None
 
     def create(self, resources: Resources, warn: Warn) -> None:
         """See `Group.create`."""
@@ -144,7 +146,7 @@ class GroupV2:
         with ExitStack() as undo:
             undo.callback(self.remove)
             make_directory(self._root, self.path)
-            self._delegate()
+            self._refusal = delegate(self._root, self.path, self._controllers)
             self.update(resources, warn)
             undo.pop_all()
 
@@ -168,8 +170,16 @@ class GroupV2:
                 write(f"{self._place}/{setting.file}", setting.value)
             except FileNotFoundError:
                 if not setting.optional:
-                    raise
+                    raise (self._refusal or self._absent(setting)) from None
                 warn(f"the kernel does not support {setting.file}; it was not set")
+
+    def _absent(self, setting: Setting) -> OSError:
+        """Return what it means that a file is not there: its controller is missing, or old."""
+        refusal = delegate(self._root, self.path, self._controllers)
+        if refusal is not None:
+            return refusal
+        path = f"{self._place}/{setting.file}"
+        return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
     def pids(self) -> list[int]:
         """See `Group.pids`."""
@@ -268,25 +278,3 @@ class GroupV2:
         self.kill()
         remove_tree(self._place)
         remove_parents(self._root, self.path)
-
-    def _delegate(self) -> None:
-        # Each parent must hand its controllers down, from the root on.
-        wanted = " ".join(f"+{name}" for name in self._controllers)
-        if not wanted:
-            return
-        here = self._root
-        for part in self.path.strip("/").split("/"):
-            self._enable(here, wanted)
-            here = f"{here}/{part}"
-
-    def _enable(self, directory: str, wanted: str) -> None:
-        control = f"{directory}/cgroup.subtree_control"
-        try:
-            write(control, wanted)
-        except OSError:
-            # One that cannot be enabled must not keep the others from it.
-            for name in wanted.split():
-                try:
-                    write(control, name)
-                except OSError:
-                    continue
