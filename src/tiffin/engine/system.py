@@ -25,6 +25,7 @@ from tiffin.api.types.system import (
     SystemVersion,
 )
 from tiffin.api.version import MAXIMUM, MINIMUM
+from tiffin.engine.bundle.labels import has_apparmor
 from tiffin.engine.event_filter import accepts
 from tiffin.engine.events import Events, Subscription
 from tiffin.engine.host import Host, ipv4_forwarding
@@ -125,6 +126,8 @@ class System:
         host, settings, counts = self._host, self.settings, self._nouns.containers()
         warnings = [*_missing(host.support), *settings.warnings]
         devices, problems = await asyncio.to_thread(_discover, settings.cdi_directories)
+        if settings.seccomp_profile not in ("", "builtin"):
+            warnings.append("WARNING: daemon is not using the default seccomp profile")
         if not ipv4_forwarding():
             warnings.append("WARNING: IPv4 forwarding is disabled")
         return SystemInfo(
@@ -281,7 +284,8 @@ def _registries(settings: SystemSettings) -> RegistryServiceConfig:
 
 def _security(host: Host, settings: SystemSettings) -> list[str]:
     profile = settings.seccomp_profile or "builtin"
-    options = [f"name=seccomp,profile={profile}"]
+    options = ["name=apparmor"] if has_apparmor() else []
+    options.append(f"name=seccomp,profile={profile}")
     if settings.userns:
         options.append("name=userns")
     if host.has_cgroupns:

@@ -10,6 +10,7 @@ from tiffin.api.types.containers import Config
 from tiffin.api.types.host_config import HostConfig
 from tiffin.engine.bundle import capabilities, devices, mounts
 from tiffin.engine.bundle.environment import command_line, environment
+from tiffin.engine.bundle.labels import apparmor_profile
 from tiffin.engine.bundle.mounts import EtcFiles, ResolvedMount, oci_mappings
 from tiffin.engine.bundle.namespaces import cgroups_path, namespaces
 from tiffin.engine.bundle.resources import resources, rlimits
@@ -116,6 +117,9 @@ def process(request: BundleRequest, security: SecurityOptions, held: tuple[str, 
         "noNewPrivileges": security.no_new_privileges,
         "oomScoreAdj": host.oom_score_adj,
     }
+    profile = apparmor_profile(security.apparmor, privileged=host.privileged)
+    if profile:
+        out["apparmorProfile"] = profile
     if config.tty and any(host.console_size):
         out["consoleSize"] = {"height": host.console_size[0], "width": host.console_size[1]}
     if host.ulimits:

@@ -11,6 +11,7 @@ from tiffin.api.types.exec import ExecCreateRequest, ExecInspect, ProcessConfig
 from tiffin.engine.bundle import capabilities
 from tiffin.engine.bundle.build import oci_user
 from tiffin.engine.bundle.environment import environment, override, words
+from tiffin.engine.bundle.labels import apparmor_profile
 from tiffin.engine.bundle.resources import rlimits
 from tiffin.engine.bundle.security import parse_security_options
 from tiffin.engine.bundle.users import Account, resolve_user
@@ -136,6 +137,7 @@ def oci_process(
     config, host = container.spec.config, container.spec.host
     account = _account(container, request.user or config.user)
     privileged = host.privileged or request.privileged
+    security = parse_security_options(host.security_opt or ())
     held = capabilities.effective(host.cap_add or (), host.cap_drop or (), privileged=privileged)
     base = environment(
         [*linked, *(config.env or ())],
@@ -150,9 +152,12 @@ def oci_process(
         "env": override(base, request.env or ()),
         "cwd": request.working_dir or config.working_dir or "/",
         "capabilities": capabilities.sets(held, user_is_root=account.uid == 0),
-        "noNewPrivileges": parse_security_options(host.security_opt or ()).no_new_privileges,
+        "noNewPrivileges": security.no_new_privileges,
         "oomScoreAdj": host.oom_score_adj,
     }
+    profile = apparmor_profile(security.apparmor, privileged=privileged)
+    if profile:
+        process["apparmorProfile"] = profile
     if host.ulimits:
         process["rlimits"] = rlimits(host.ulimits)
     return process
