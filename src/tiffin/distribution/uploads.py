@@ -9,6 +9,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tiffin.distribution.blobs import Blobs
@@ -22,6 +23,7 @@ ALGORITHMS = frozenset({"sha256", "sha384", "sha512"})
 _BLOCK = 1 << 20
 _REMEMBERED = 1024
 _BUSY_S = 10.0
+_SETTLING_S = 1.0
 _IDENTIFIER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -50,8 +52,15 @@ class Uploads:
         return identifier
 
     async def offset(self, repository: str, identifier: str) -> int:
-        """Return how many bytes have come; BLOB_UPLOAD_UNKNOWN."""
-        return (await self._session(repository, identifier)).upload.offset
+        """Return how many bytes have come; BLOB_UPLOAD_UNKNOWN.
+
+        Who asks after a break waits a moment for what came before it to be written down.
+        """
+        session = await self._session(repository, identifier)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLING_S), session.lock:
+                pass
+        return session.upload.offset
 
     async def append(
         self,

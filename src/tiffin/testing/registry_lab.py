@@ -1,6 +1,7 @@
 """A registry to test, in this process, and a small client that says what it got."""
 
 import hashlib
+import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -71,6 +72,8 @@ class RegistryLab:
         """Send a request; header names are given with underscores."""
         sent = self.headers | {name.replace("_", "-"): value for name, value in headers.items()}
         url = self.base.join(URL(path, encoded=True))
+        if isinstance(data, bytes) and data:
+            data = io.BytesIO(data)
         async with self.session.request(
             method, url, data=data, headers=sent, allow_redirects=False
         ) as response:

@@ -68,6 +68,8 @@ def recorded(
             except web.HTTPException as error:
                 status = error.status
                 raise
+            except ConnectionError:
+                return web.Response(status=status)  # which nobody will see
             status = response.status
             sent = max(response.content_length or 0, 0) if request.method != "HEAD" else 0
             return response
