@@ -31,6 +31,11 @@ def ago(unix_s: float) -> str:
     return f"{in_words(time.time() - unix_s)} ago" if unix_s > 0 else "N/A"
 
 
+def ahead(unix_s: float) -> str:
+    """Return how long it is until a moment, e.g. `in 23 hours`."""
+    return f"in {in_words(max(unix_s - time.time(), 0)).lower()}"
+
+
 def parse_time(text: str) -> float:
     """Return Unix seconds of an RFC 3339 time as engines print it; 0.0 for Go's zero time."""
     if not text or text.startswith("0001-"):

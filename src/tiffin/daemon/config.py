@@ -28,12 +28,13 @@ from tiffin.engine.roots import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, Roots
 from tiffin.engine.tasks.contract import OciBinary
 from tiffin.errors import InvalidArgument
 from tiffin.logs import options as log_options
+from tiffin.spec.durations import parse_duration
 
 DEFAULT_FILE = Path("/etc/tiffin/daemon.json")
 DEFAULT_TLS_DIRECTORY = Path("/etc/tiffin")
 RELOADABLE = frozenset(
     {"debug", "labels", "log-level", "registry-mirrors", "insecure-registries"}
-    | {"runtimes", "default-runtime"}
+    | {"runtimes", "default-runtime", "trash-age", "trash-size"}
     | {"max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"}
 )
 """Keys that SIGHUP applies to a running daemon."""
@@ -133,6 +134,10 @@ class Config:
     registry: RegistryDefaults
     containers: ContainerDefaults
     file: Path
+    trash_age_s: float = 24 * 3600.0
+    """How long what was removed can be undone; 0 keeps nothing."""
+    trash_bytes: int = 0
+    """How much of it is kept at most; 0 is no limit."""
     warnings: tuple[str, ...] = ()
 
 
@@ -243,6 +248,8 @@ def _build(values: Mapping[str, Any], path: Path) -> Config:
         registry=_registry(values),
         containers=_containers(values),
         file=path,
+        trash_age_s=_age(values.get("trash-age", "24h")),
+        trash_bytes=_size(values.get("trash-size", 0)),
         warnings=tuple(
             f"{what} has no effect here and is ignored"
             for what in (*filter(_is_ignored, values), *ignored_features(values))
@@ -418,6 +425,16 @@ def _ulimits(values: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidArgument(f"invalid default-ulimits: {_shown(dict(values))}") from error
+
+
+def _age(text: str) -> float:
+    try:
+        age_s = parse_duration(text) / 1e9
+    except ValueError as error:
+        raise InvalidArgument(f"invalid trash-age: {error}") from error
+    if age_s < 0:
+        raise InvalidArgument(f"invalid trash-age: {text} is negative")
+    return age_s
 
 
 def _size(value: str | int) -> int:

@@ -86,6 +86,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("tlscert", "tlscert", STRING, "TLS certificate"),
     Option("tlskey", "tlskey", STRING, "TLS key"),
     Option("tlsverify", "tlsverify", BOOL, "Use TLS and verify clients"),
+    Option("trash-age", "trash-age", STRING, "How long what was removed can be undone: 24h"),
+    Option("trash-size", "trash-size", STRING, "How much of it is kept at most: 10GB"),
     Option("userland-proxy", "userland-proxy", BOOL, "Forward loopback traffic in user space"),
     Option("userns-remap", "userns-remap", STRING, "User whose subordinate ids containers get"),
     Option("cgroup-parent", "cgroup-parent", STRING, "Parent cgroup of all containers"),

@@ -30,10 +30,10 @@ from tiffin.engine.roots import Roots
 from tiffin.engine.runtimes import Runtimes
 from tiffin.engine.system import Counts, Nouns, System, SystemSettings
 from tiffin.engine.tasks.service import Tasks
+from tiffin.engine.trash.service import Limits, Trash
 from tiffin.engine.volumes.service import Volumes
 from tiffin.errors import InvalidArgument
 from tiffin.fs import atomic
-from tiffin.fs.trash import Trash
 from tiffin.images.store import ImageStore
 from tiffin.logs.options import REGISTERED as LOG_DRIVERS
 from tiffin.registry.endpoints import RegistryOptions
@@ -47,6 +47,7 @@ from tiffin.server.routes import exec as exec_routes
 from tiffin.server.routes import images as image_routes
 from tiffin.server.routes import networks as network_routes
 from tiffin.server.routes import system as system_routes
+from tiffin.server.routes import trash as trash_routes
 from tiffin.server.routes import volumes as volume_routes
 from tiffin.server.routing import Route
 from tiffin.snapshots.native import NativeSnapshotter
@@ -55,12 +56,11 @@ from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 from tiffin.state.containers import ContainerRecords
 from tiffin.state.database import Database
 from tiffin.state.images import ImageRecords
+from tiffin.state.retired import RetiredRecords
 from tiffin.state.volumes import VolumeRows
 from tiffin.volumes.local import LocalVolumes
 
 log = logging.getLogger(__name__)
-
-PURGE_EVERY_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
         database = Database(roots.database)
         stack.callback(database.close)
         events = Events()
-        trash = Trash(roots.trash)
+        trash = Trash(RetiredRecords(database), roots.data, trash_limits(config))
 
         tasks = Tasks(roots)
         await tasks.start()
@@ -90,7 +90,8 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
             LocalContentStore(roots.content), snapshotter, ImageRecords(database)
         )
 
-        volumes = Volumes(VolumeRows(database), LocalVolumes(roots.volumes, trash), events)
+        volumes = Volumes(VolumeRows(database), LocalVolumes(roots.volumes), events)
+        volumes.bin = trash
         access = RegistryAccess(
             registry_options(config),
             f"tiffin/{__version__}",
@@ -100,11 +101,13 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
             image_store,
             events,
             access,
+            bin=trash,
             max_downloads=config.registry.downloads,
             max_uploads=config.registry.uploads,
         )
         stack.callback(images.close)
         networks = Networks(roots, database, events, network_options(config))
+        networks.bin = trash
         stack.push_async_callback(networks.close)
         host = read_host()
         defaults = config.containers
@@ -124,10 +127,20 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
                 settings=container_settings(config, id_mappings),
                 runtimes=runtimes,
                 support=host.support,
+                bin=trash,
             )
         )
         stack.push_async_callback(containers.close)
         images.users = containers
+        trash.serve(
+            {
+                "image": images.retired,
+                "image-name": images.retired,
+                "volume": volumes,
+                "network": networks,
+                "container": containers,
+            }
+        )
         builds = Builds(roots, image_store, images.pulls, tasks, networks, containers, events)
         builds.id_mappings = id_mappings
         stack.callback(builds.close)
@@ -159,16 +172,18 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
             runtimes.configure(defaults.runtimes, defaults.runtime, defaults.init_path)
             system.settings = describe(changed)
             access.options = registry_options(changed)
+            trash.limits = trash_limits(changed)
             from tiffin.daemon.reload_event import attributes  # not before it is needed
 
             events.publish("daemon", "reload", identity, attributes(changed))
 
-        purging = asyncio.create_task(_purge(trash), name="purge the trash")
-        stack.push_async_callback(_cancelled, purging)
+        limiting = asyncio.create_task(trash.keep_limits(), name="limit the trash")
+        stack.push_async_callback(_cancelled, limiting)
         yield Engine(
             routes=[
                 *system_routes.routes(system),
                 *event_routes.routes(system),
+                *trash_routes.routes(trash),
                 *volume_routes.routes(volumes),
                 *network_routes.routes(networks, containers),
                 *image_routes.routes(images),
@@ -228,6 +243,11 @@ def container_settings(
     )
 
 
+def trash_limits(config: Config) -> Limits:
+    """Return how long and how much of what was removed is kept."""
+    return Limits(config.trash_age_s, config.trash_bytes)
+
+
 def security_options(defaults: ContainerDefaults) -> tuple[str, ...]:
     """Return what `--security-opt` says by default; InvalidArgument for an unreadable profile."""
     options = ["no-new-privileges"] if defaults.no_new_privileges else []
@@ -274,15 +294,6 @@ def nouns(containers: Containers, images: Images, volumes: Volumes, builds: Buil
             "build-cache": build_usage,
         },
     )
-
-
-async def _purge(trash: Trash) -> None:
-    while True:
-        try:
-            await asyncio.to_thread(trash.purge)
-        except OSError as error:
-            log.warning("could not empty the trash: %s", error)
-        await asyncio.sleep(PURGE_EVERY_S)
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

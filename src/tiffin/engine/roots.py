@@ -48,11 +48,6 @@ class Roots:
         return self.data / "volumes"
 
     @property
-    def trash(self) -> Path:
-        """What was deleted and can still be undone."""
-        return self.data / "trash"
-
-    @property
     def build_cache(self) -> Path:
         """The builder's cache."""
         return self.data / "build"

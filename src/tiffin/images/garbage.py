@@ -6,19 +6,19 @@ start, when nothing else is going on.
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from tiffin.content.store import ContentStore
-from tiffin.errors import Conflict, NotFound
+from tiffin.errors import Conflict, InvalidArgument, NotFound
 from tiffin.images.lease import Leases
 from tiffin.images.manifests import children
 from tiffin.snapshots.snapshotter import Kind, Snapshotter
 from tiffin.spec.descriptor import Descriptor
-from tiffin.spec.digest import ChainId, Digest, chain_ids
+from tiffin.spec.digest import ChainId, DiffId, Digest, chain_ids
 from tiffin.spec.image import ImageConfig
-from tiffin.state.images import ImageRecords
+from tiffin.state.images import ImageRecord, ImageRecords
 
 Roots = Callable[[], Iterable[str]]
 """Names (digests of blobs, names of snapshots) that somebody needs, such as the build cache."""
@@ -68,12 +68,24 @@ class Garbage:
             if not names:  # what images reach is worked out only for something to compare it with
                 return Removed()
             blobs, snapshots = self._reachable()
+            self._keep_retired(blobs, snapshots)
             return self._remove(names - blobs, names - snapshots)
 
     def suspect(self, descriptor: Descriptor) -> None:
         """Look at a manifest or index, and all below it, at the next collection."""
         with self.lock:
             self._mark(descriptor, self._deferred)
+
+    def would_remove(self, suspects: Iterable[str], without: Collection[Digest]) -> Removed:
+        """Tell what of `suspects` would go if these images did, and nothing were retired."""
+        with self.lock:
+            blobs, snapshots = self._reachable(without)
+            names = set(suspects).difference(*(roots() for roots in self._roots))
+            gone_blobs = [Digest(name) for name in sorted(names - blobs) if self._blob_size(name)]
+            gone_snapshots = self._top_down(names - snapshots)
+        sizes = [self._blob_size(name) for name in gone_blobs]
+        sizes += [self._records.layer_size(Digest(name)) or 0 for name in gone_snapshots]
+        return Removed(tuple(gone_blobs), tuple(map(Digest, gone_snapshots)), sum(sizes))
 
     def sweep(self) -> Removed:
         """Remove all garbage there is; only when nothing else is under way."""
@@ -82,18 +94,45 @@ class Garbage:
             committed = (i.name for i in self._snapshotter.walk() if i.kind is Kind.COMMITTED)
             return self.collect(names.union(committed))
 
-    def _reachable(self) -> tuple[set[str], set[str]]:
+    def _reachable(self, without: Collection[Digest] = ()) -> tuple[set[str], set[str]]:
         blobs: set[str] = set()
         snapshots: set[str] = set()
         compressed = self._records.all_compressed()
         for record in self._records.all():
-            self._mark(record.manifest, blobs)
-            diff_ids = self._config_of(record.id).diff_ids
-            snapshots.update(chain_ids(diff_ids))
-            blobs.update(compressed[d].digest for d in diff_ids if d in compressed)
+            if record.id not in without:
+                self._mark_image(record, compressed, blobs, snapshots)
         for reference in self._records.all_references():
-            self._mark(reference.target, blobs)
+            if reference.image_id not in without:
+                self._mark(reference.target, blobs)
         return blobs, snapshots
+
+    def _keep_retired(self, blobs: set[str], snapshots: set[str]) -> None:
+        images, references = self._records.retired()
+        compressed = self._records.all_compressed() if images else {}
+        for record in images:
+            # What a crash has taken parts of can be dropped, not restored.
+            with suppress(NotFound, InvalidArgument):
+                self._mark_image(record, compressed, blobs, snapshots)
+        for reference in references:
+            self._mark(reference.target, blobs)
+
+    def _mark_image(
+        self,
+        record: ImageRecord,
+        compressed: Mapping[DiffId, Descriptor],
+        blobs: set[str],
+        snapshots: set[str],
+    ) -> None:
+        self._mark(record.manifest, blobs)
+        diff_ids = self._config_of(record.id).diff_ids
+        snapshots.update(chain_ids(diff_ids))
+        blobs.update(compressed[d].digest for d in diff_ids if d in compressed)
+
+    def _blob_size(self, name: str) -> int:
+        try:
+            return self._content.info(Digest(name)).size
+        except NotFound:
+            return 0
 
     def _mark(self, descriptor: Descriptor, marked: set[str]) -> None:
         if descriptor.digest in marked:

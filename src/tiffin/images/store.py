@@ -21,7 +21,15 @@ from tiffin.spec.descriptor import Descriptor
 from tiffin.spec.digest import ChainId, Digest
 from tiffin.spec.image import ImageConfig
 from tiffin.spec.reference import Reference, as_image_id, parse_reference
-from tiffin.state.images import ImageRecord, ImageRecords, ReferenceRecord
+from tiffin.state.images import (
+    IMAGE,
+    ImageRecord,
+    ImageRecords,
+    ReferenceRecord,
+    retired_image,
+    retired_reference,
+)
+from tiffin.state.retired import Retired
 
 
 class ImageStore:
@@ -148,28 +156,70 @@ class ImageStore:
 
     # Removing
 
-    def untag(self, reference: Reference) -> ReferenceRecord:
-        """Take a name away and leave the image; NotFound."""
+    def untag(self, reference: Reference, operation: int | None = None) -> ReferenceRecord:
+        """Take a name away and leave the image; NotFound. With an operation it can be undone."""
         with self._garbage.lock:
             record = self.find(reference)
             if record is None:
                 raise NotFound(f"No such image: {reference.with_default_tag().familiar}")
-            self.records.remove_reference(record.reference)
+            if operation is None:
+                self.records.remove_reference(record.reference)
+            else:
+                self.records.retire_reference(record, operation)
             self._garbage.suspect(record.target)
             return record
 
-    def remove(self, image_id: Digest) -> Removed:
-        """Remove an image, its names, and the content that nothing else needs."""
+    def remove(
+        self, image_id: Digest, operation: int | None = None, names: Sequence[str] = ()
+    ) -> Removed:
+        """Remove an image, its names, and the content that nothing else needs.
+
+        With an operation the content stays until that is undone or destroyed; what is told then
+        is what destroying it frees. `names` are those that the image has lost already.
+        """
         with self._garbage.lock:
             image = self.get(image_id)
-            suspects = set(names_of(image))
+            suspects = self._parts(image)
             for reference in self.records.references(image_id):
                 self._garbage.suspect(reference.target)
-            compressed = (self.records.compressed(d) for d in image.config.diff_ids)
-            suspects.update(found.digest for found in compressed if found is not None)
-            self.records.remove(image_id)
+            if operation is None:
+                self.records.remove(image_id)
+                removed = self._collect(suspects)
+            else:
+                removed = self._garbage.would_remove(suspects, (image_id,))
+                self.records.retire(image_id, operation, names, removed.size)
             self._images.pop(image_id, None)
+            return removed
+
+    def would_remove(self, images: Collection[Image]) -> Removed:
+        """Tell what removing these images together would free."""
+        suspects = set[str]().union(*(self._parts(image) for image in images))
+        return self._garbage.would_remove(suspects, {image.id for image in images})
+
+    def restore(self, item: Retired) -> None:
+        """Bring back a retired image or name; DataLoss or NotFound if parts of it are lost."""
+        with self._garbage.lock, self.lease() as lease:
+            if item.kind == IMAGE:
+                image = read_image(self.content, retired_image(item).manifest)
+                lease.hold(*names_of(image))
+                self.unpacker.image(image)
+            self.records.restore(item)
+
+    def destroy(self, item: Retired) -> Removed:
+        """Drop a retired image or name for good, and the content that nothing else needs."""
+        with self._garbage.lock:
+            suspects: set[str] = set()
+            if item.kind == IMAGE:
+                with suppress(NotFound, InvalidArgument):
+                    suspects = self._parts(read_image(self.content, retired_image(item).manifest))
+            else:
+                self._garbage.suspect(retired_reference(item).target)
+            self.records.forget_retired(item)
             return self._collect(suspects)
+
+    def _parts(self, image: Image) -> set[str]:
+        compressed = (self.records.compressed(diff_id) for diff_id in image.config.diff_ids)
+        return {*names_of(image), *(found.digest for found in compressed if found is not None)}
 
     def collect(self) -> Removed:
         """Remove what could not be removed earlier because it was in use."""

@@ -2,13 +2,18 @@
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from tiffin.spec.descriptor import Descriptor, encode_object
 from tiffin.spec.digest import ChainId, DiffId, Digest
 from tiffin.spec.reference import Reference, parse_reference
 from tiffin.state.database import Database, Row
+from tiffin.state.retired import Retired, RetiredRecords
+
+IMAGE = "image"
+IMAGE_NAME = "image-name"
+"""Kinds of what can be restored."""
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS images (
@@ -52,6 +57,7 @@ class ImageRecords:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._retired = RetiredRecords(database)
         database.ensure(_SCHEMA)
 
     # Images
@@ -136,6 +142,58 @@ class ImageRecords:
         with self._database.transaction(frees=True) as connection:
             connection.execute("DELETE FROM image_references WHERE name=?", (str(reference),))
 
+    # What can be brought back
+
+    def retire(self, image_id: Digest, operation: int, names: Sequence[str], size: int) -> None:
+        """Move an image without names among what can be restored, durably; nothing if unknown."""
+        with self._database.transaction(frees=True):
+            record = self.get(image_id)
+            if record is not None:
+                written = {
+                    "manifest": record.manifest.to_json(),
+                    "parent": record.parent,
+                    "tagged_at_ns": record.tagged_at_ns,
+                }
+                self._retired.add(
+                    Retired(operation, IMAGE, image_id, names, size, encode_object(written))
+                )
+                self.remove(image_id)
+
+    def retire_reference(self, record: ReferenceRecord, operation: int) -> None:
+        """Move a name among what can be restored, durably."""
+        written = {"image_id": record.image_id, "target": record.target.to_json()}
+        name = record.reference
+        with self._database.transaction(frees=True):
+            self._retired.add(
+                Retired(
+                    operation, IMAGE_NAME, str(name), (name.familiar,), 0, encode_object(written)
+                )
+            )
+            self.remove_reference(name)
+
+    def restore(self, item: Retired) -> None:
+        """Bring back an image, or a name unless it means something else by now; durable."""
+        with self._database.transaction():
+            if item.kind == IMAGE:
+                self.add(retired_image(item))
+            else:
+                record = retired_reference(item)
+                if self.reference(record.reference) is None:
+                    self.set_reference(record)
+            self._retired.remove(item)
+
+    def forget_retired(self, item: Retired) -> None:
+        """Drop an image or name for good."""
+        self._retired.remove(item)
+
+    def retired(self) -> tuple[list[ImageRecord], list[ReferenceRecord]]:
+        """Return the images and names that can be restored."""
+        items = self._retired.all((IMAGE, IMAGE_NAME))
+        return (
+            [retired_image(item) for item in items if item.kind == IMAGE],
+            [retired_reference(item) for item in items if item.kind == IMAGE_NAME],
+        )
+
     # Layers
 
     def layer_size(self, chain_id: ChainId) -> int | None:
@@ -200,6 +258,27 @@ def _image(row: Row) -> ImageRecord:
 
 def _reference(row: Row) -> ReferenceRecord:
     return ReferenceRecord(parse_reference(row[0]), Digest(row[1]), _descriptor(row[2]))
+
+
+def retired_image(item: Retired) -> ImageRecord:
+    """Return the record that an image had."""
+    written = json.loads(item.record)
+    return ImageRecord(
+        Digest(item.id),
+        Descriptor.from_json(written["manifest"]),
+        written["parent"],
+        written["tagged_at_ns"],
+    )
+
+
+def retired_reference(item: Retired) -> ReferenceRecord:
+    """Return the record that a name had."""
+    written = json.loads(item.record)
+    return ReferenceRecord(
+        parse_reference(item.id),
+        Digest(written["image_id"]),
+        Descriptor.from_json(written["target"]),
+    )
 
 
 def _text(descriptor: Descriptor) -> str:

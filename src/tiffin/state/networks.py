@@ -8,6 +8,10 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from tiffin.state.database import Database
+from tiffin.state.retired import Retired, RetiredRecords
+
+NETWORK = "network"
+"""Kind of what can be restored."""
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS networks (id TEXT PRIMARY KEY, record BLOB NOT NULL)",
@@ -96,6 +100,11 @@ class EndpointRecord:
     options: dict[str, str] = field(default_factory=dict)
 
 
+def retired_network(item: Retired) -> NetworkRecord:
+    """Return the record that a network had."""
+    return _network_decoder.decode(item.record)
+
+
 _network_decoder = msgspec.json.Decoder(NetworkRecord)
 _endpoint_decoder = msgspec.json.Decoder(EndpointRecord)
 
@@ -105,6 +114,7 @@ class NetworkRepository:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._retired = RetiredRecords(database)
         database.ensure(_SCHEMA)
 
     def networks(self) -> list[NetworkRecord]:
@@ -126,6 +136,23 @@ class NetworkRepository:
         with self._database.transaction(frees=True) as connection:
             connection.execute("DELETE FROM networks WHERE id = ?", (network,))
             connection.execute("DELETE FROM connections WHERE network = ?", (network,))
+
+    def retire_network(self, record: NetworkRecord, operation: int) -> None:
+        """Move a network among what can be restored, durably."""
+        with self._database.transaction(frees=True) as connection:
+            written = msgspec.json.encode(record)
+            self._retired.add(Retired(operation, NETWORK, record.id, (record.name,), 0, written))
+            connection.execute("DELETE FROM networks WHERE id = ?", (record.id,))
+
+    def restored(self, item: Retired) -> None:
+        """Note that a network is back."""
+        self._retired.remove(item)
+
+    def forget_retired(self, item: Retired) -> None:
+        """Drop a network that could have been restored, and what was connected to it by hand."""
+        with self._database.transaction(frees=True):
+            self._retired.remove(item)
+            self.delete_network(item.id)
 
     def endpoints(self) -> list[EndpointRecord]:
         """Return all endpoints, oldest first."""

@@ -37,7 +37,7 @@ class VolumeDriver(Protocol):
         """Return what a container must mount; performing it is the runtime's work."""
 
     def remove(self, volume: VolumeSpec) -> None:
-        """Drop the volume's data (into the trash where there is one)."""
+        """Delete the volume's data."""
 
     def usage(self, volume: VolumeSpec) -> int:
         """Return bytes on disk, or -1 if the driver cannot tell."""

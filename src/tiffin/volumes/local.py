@@ -9,36 +9,27 @@ on disk.
 """
 
 import ipaddress
-import json
+import os
 import socket
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 from tiffin.errors import FailedPrecondition, InvalidArgument
 from tiffin.fs.rooted import remove_tree
-from tiffin.fs.trash import Trash
 from tiffin.fs.usage import measure
 from tiffin.spec.mount import Mount
 from tiffin.volumes.driver import VolumeSpec
-
-KEEP_S = 24 * 3600.0
-"""How long a removed volume stays in the trash."""
-
-TRASH_KIND = "volume"
 
 _REQUIRED = {"device": ("type",), "type": ("device",), "o": ("device", "type"), "size": ()}
 _REMOTE = ("nfs", "nfs4", "cifs")
 
 
 class LocalVolumes:
-    """The driver; `root` is created, `trash` must be on the same file system."""
+    """The driver; `root` is created."""
 
-    def __init__(self, root: Path, trash: Trash, *, keep_s: float = KEEP_S) -> None:
+    def __init__(self, root: Path) -> None:
         root.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._root = root.absolute()
-        self._trash = trash
-        self._keep_s = keep_s
 
     @property
     def name(self) -> str:
@@ -76,26 +67,10 @@ class LocalVolumes:
         return (Mount(fstype, options["device"], words),)
 
     def remove(self, volume: VolumeSpec) -> None:
-        """Move the data of a named volume to the trash, delete that of an anonymous one."""
+        """Delete the data of a volume; nothing if there is none."""
         directory = self._data(volume).parent
-        if not directory.exists():
-            return
-        if volume.anonymous or self._keep_s <= 0:
+        if directory.exists():
             remove_tree(directory)
-        else:
-            note = json.dumps(asdict(volume)).encode()
-            self._trash.put(directory, TRASH_KIND, volume.id, note, keep_s=self._keep_s)
-        self._trash.purge()
-
-    def restore(self, name: str) -> VolumeSpec | None:
-        """Bring back the volume of that name that was removed last; None if there is none."""
-        for entry in self._trash.entries(TRASH_KIND):
-            note = json.loads(entry.note)
-            if note.get("name") == name:
-                volume = VolumeSpec(**note)
-                self._trash.take(entry, self._data(volume).parent)
-                return volume
-        return None
 
     def usage(self, volume: VolumeSpec) -> int:
         """Return bytes on disk, or -1 for what lies elsewhere."""
@@ -106,13 +81,17 @@ class LocalVolumes:
         except FileNotFoundError:
             return 0
 
-    def recover(self, known_ids: set[str]) -> None:
-        """Move directories that belong to no volume to the trash, and drop what has expired."""
+    def recover(self, known_ids: set[str]) -> list[str]:
+        """Return the ids of directories that hold data of no volume; empty ones are removed."""
+        strays = []
         for path in self._root.iterdir():
-            if path.name not in known_ids:
-                note = json.dumps({"id": path.name}).encode()
-                self._trash.put(path, TRASH_KIND, path.name, note, keep_s=self._keep_s)
-        self._trash.purge()
+            if path.name in known_ids:
+                continue
+            if any(names or files for _, names, files in os.walk(path / "data")):
+                strays.append(path.name)
+            else:
+                remove_tree(path)
+        return strays
 
     def _data(self, volume: VolumeSpec) -> Path:
         return self._root / volume.id / "data"

@@ -7,10 +7,11 @@ import pytest
 
 from tiffin.api.filters import Filters
 from tiffin.engine.events import Events
+from tiffin.engine.trash.service import Limits, Trash
 from tiffin.engine.volumes.service import Volumes
 from tiffin.errors import Conflict, InvalidArgument, NotFound
-from tiffin.fs.trash import Trash
 from tiffin.state.database import Database
+from tiffin.state.retired import RetiredRecords
 from tiffin.state.volumes import VolumeRows
 from tiffin.volumes.local import LocalVolumes
 
@@ -33,8 +34,11 @@ class Engine:
         self.root = root
         self.database = Database(root / "state.db")
         self.events = Events()
-        driver = LocalVolumes(root / "volumes", Trash(root / "trash"))
+        driver = LocalVolumes(root / "volumes")
         self.volumes = Volumes(VolumeRows(self.database), driver, self.events)
+        self.trash = Trash(RetiredRecords(self.database), root, Limits())
+        self.trash.serve({"volume": self.volumes})
+        self.volumes.bin = self.trash
 
     def happened(self) -> list[tuple[str, str]]:
         return [(event.action, event.actor) for event in self.events._history]
@@ -223,16 +227,46 @@ async def test_what_was_removed_can_be_restored(
 ) -> None:
     volume = await volumes.create("data", labels={"a": "b"})
     Path(volume.mountpoint, "file").write_text("precious")
+    await volumes.remove("data", undoable=True)
+    assert await names(volumes) == []
+    await volumes.create("data")
+    report = await engine.trash.restore(names=["data"])
+    assert [failure.message for failure in report.failed] == ["a volume named data already exists"]
     await volumes.remove("data")
-    with pytest.raises(NotFound, match="restore other"):
-        await volumes.restore("other")
-    assert await volumes.restore("data") == volume
-    assert Path(volume.mountpoint, "file").read_text() == "precious"
-    with pytest.raises(Conflict):
-        await volumes.restore("data")
     again = start()
     await again.volumes.recover()
-    assert await names(again.volumes) == ["data"]
+    await again.trash.restore(names=["data"])
+    assert await again.volumes.inspect("data") == volume
+    assert Path(volume.mountpoint, "file").read_text() == "precious"
+    with pytest.raises(NotFound, match="nothing to undo"):
+        await again.trash.restore()
+
+
+async def test_pruned_volumes_go_when_the_trash_is_emptied(
+    engine: Engine, volumes: Volumes
+) -> None:
+    volume = await volumes.create()
+    Path(volume.mountpoint, "file").write_text("12345")
+    preview = await volumes.preview_prune(Filters())
+    assert preview == await volumes.prune(Filters())
+    assert Path(volume.mountpoint, "file").exists()
+    assert await engine.trash.empty() == 5
+    assert not os.listdir(engine.root / "volumes")
+
+
+async def test_data_of_nobody_is_kept_for_a_while(
+    engine: Engine, start: Callable[[], Engine]
+) -> None:
+    volume = await engine.volumes.create("data")
+    Path(volume.mountpoint, "file").write_text("precious")
+    engine.database.query("DELETE FROM volumes")
+    again = start()
+    await again.volumes.recover()
+    assert await names(again.volumes) == []
+    (operation,) = (await again.trash.listing()).operations
+    await again.trash.restore(operation.number)
+    (found,) = await again.volumes.list(Filters())
+    assert Path(found.mountpoint, "file").read_text() == "precious"
 
 
 async def test_a_removal_that_was_cut_off_is_seen_through(

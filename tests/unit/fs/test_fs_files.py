@@ -1,5 +1,4 @@
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ from tiffin.fs import atomic, xattrs
 from tiffin.fs.copy import CopyOptions, TreeCopy, copy_data
 from tiffin.fs.locks import locked, try_lock
 from tiffin.fs.rooted import Root
-from tiffin.fs.trash import Trash
 from tiffin.fs.usage import measure
 
 
@@ -104,23 +102,3 @@ def test_attributes_of_the_host_do_not_travel() -> None:
     staying = ["security.selinux", "trusted.overlay.opaque", "user.overlay.redirect", "system.nfs4"]
     assert all(map(xattrs.travels, travelling))
     assert not any(map(xattrs.travels, staying))
-
-
-def test_trash_keeps_until_it_expires(tmp_path: Path) -> None:
-    trash = Trash(tmp_path / "trash")
-    assert trash.purge() == 0
-    for name, keep_s in (("old", -1), ("new", 100), ("newer", 200)):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "data").write_text(name)
-        trash.put(tmp_path / name, "thing", name, name.encode(), keep_s=keep_s)
-    (tmp_path / "trash" / ".half").mkdir()
-    assert [entry.id for entry in trash.entries("thing")] == ["newer", "new", "old"]
-    assert trash.purge() == 1
-    newer, new = trash.entries("thing")
-    assert (newer.note, newer.expires > time.time()) == (b"newer", True)
-    trash.take(new, tmp_path / "back")
-    assert (tmp_path / "back" / "data").read_text() == "new"
-    os.utime(tmp_path / "trash" / ".half", (0, 0))
-    trash.purge()
-    assert [entry.id for entry in trash.entries("thing")] == ["newer"]
-    assert len(os.listdir(tmp_path / "trash")) == 1

@@ -61,6 +61,10 @@ class Service:
         self.asked.append(("prune", filters.get("label"), until_ns))
         return ["old"] if until_ns else []
 
+    async def preview_prune(self, filters: Filters, until_ns: int | None = None) -> Sequence[str]:
+        self.asked.append(("preview", filters.get("label"), until_ns))
+        return ["old"]
+
     async def connect_target(self, reference: str) -> ConnectTarget:
         if reference != "web":
             raise NotFound(f"No such container: {reference}")

@@ -1,4 +1,4 @@
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 from tests.unit.server.server_serving import Serve
@@ -35,10 +35,17 @@ class FakeVolumes:
     async def inspect(self, name: str) -> Volume:
         raise NotFound(f"get {name}: no such volume")
 
-    async def remove(self, name: str, *, force: bool) -> None:
+    async def remove(self, name: str, *, force: bool, undoable: bool) -> None:
+        assert undoable
         self.calls.append(("remove", name, force))
         if not force:
             raise Conflict(f"remove {name}: volume is in use - [c]")
+
+    async def preview_prune(
+        self, filters: Filters, *, named: bool, gone: Collection[str]
+    ) -> VolumePruneReport:
+        self.calls.append(("preview", named, sorted(gone)))
+        return VolumePruneReport()
 
     async def prune(self, filters: Filters, *, named: bool) -> VolumePruneReport:
         self.calls.append(("prune", named))

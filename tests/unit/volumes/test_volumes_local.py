@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from tiffin.errors import FailedPrecondition, InvalidArgument
-from tiffin.fs.trash import Trash
 from tiffin.spec.mount import Mount
 from tiffin.testing.volume_contract import VolumeDriverContract, volume
 from tiffin.volumes.local import LocalVolumes
@@ -12,7 +11,7 @@ from tiffin.volumes.local import LocalVolumes
 
 @pytest.fixture
 def local(tmp_path: Path) -> LocalVolumes:
-    return LocalVolumes(tmp_path / "volumes", Trash(tmp_path / "trash"))
+    return LocalVolumes(tmp_path / "volumes")
 
 
 class TestLocal(VolumeDriverContract):
@@ -84,30 +83,18 @@ def test_options_are_checked(
     assert not os.listdir(tmp_path / "volumes")
 
 
-def test_named_volumes_can_be_restored(local: LocalVolumes, tmp_path: Path) -> None:
-    spec = volume(local, labels={"a": "b"})
+def test_removal_is_for_good(local: LocalVolumes, tmp_path: Path) -> None:
+    spec = volume(local)
     local.create(spec)
-    (Path(local.mountpoint(spec)) / "file").write_text("precious")
+    (Path(local.mountpoint(spec)) / "file").write_text("gone")
     local.remove(spec)
     assert not os.listdir(tmp_path / "volumes")
-    assert local.restore("other") is None
-    assert local.restore("data") == spec
-    assert (Path(local.mountpoint(spec)) / "file").read_text() == "precious"
-    assert local.restore("data") is None
 
 
-def test_anonymous_volumes_are_gone(local: LocalVolumes, tmp_path: Path) -> None:
-    spec = volume(local, anonymous=True)
-    local.create(spec)
-    local.remove(spec)
-    assert local.restore("data") is None
-    assert os.listdir(tmp_path) == ["volumes"]
-
-
-def test_recovery_puts_strays_into_the_trash(local: LocalVolumes, tmp_path: Path) -> None:
-    kept, stray = volume(local), volume(local, id="stray", name="stray")
-    for spec in (kept, stray):
+def test_recovery_finds_strays_and_removes_empty_ones(local: LocalVolumes, tmp_path: Path) -> None:
+    kept, stray, empty = (volume(local, id=name, name=name) for name in ("kept", "stray", "empty"))
+    for spec in (kept, stray, empty):
         local.create(spec)
-    local.recover({kept.id})
-    assert os.listdir(tmp_path / "volumes") == [kept.id]
-    assert len(os.listdir(tmp_path / "trash")) == 1
+    (Path(local.mountpoint(stray)) / "file").write_text("precious")
+    assert local.recover({kept.id}) == ["stray"]
+    assert sorted(os.listdir(tmp_path / "volumes")) == ["kept", "stray"]

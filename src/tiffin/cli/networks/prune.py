@@ -1,7 +1,7 @@
 """`network prune`: remove all unused networks."""
 
+from tiffin.cli import pruning
 from tiffin.cli.command import Command, Context
-from tiffin.cli.each import confirm
 from tiffin.cli.filters import parse_filters
 from tiffin.cli.flags import FILTER, Values, boolean, listing
 
@@ -9,13 +9,12 @@ from tiffin.cli.flags import FILTER, Values, boolean, listing
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Ask, remove, and say what was removed."""
     del arguments
-    if not values["force"]:
-        print("WARNING! This will remove all custom networks not used by at least one container.")
-        confirm("Are you sure you want to continue?")
-    report = context.api.post("/networks/prune", {"filters": parse_filters(values["filter"])})
-    deleted = report.get("NetworksDeleted") or []
-    if deleted:
-        print("Deleted Networks:", *deleted, "", sep="\n")
+    pruning.ask(
+        values, "WARNING! This will remove all custom networks not used by at least one container."
+    )
+    query = {"filters": parse_filters(values["filter"])}
+    report = pruning.prune(context, values, "/networks/prune", query)
+    pruning.show(values, "Deleted Networks:", report.get("NetworksDeleted") or [])
     return 0
 
 
@@ -25,6 +24,7 @@ COMMAND = Command(
     run=run,
     maximum=0,
     flags=[
+        pruning.DRY_RUN,
         listing("filter", 'Provide filter values (e.g. "until=<timestamp>")', kind=FILTER),
         boolean("force", "Do not prompt for confirmation", "f"),
     ],

@@ -1,10 +1,10 @@
 """`system prune`: remove everything that is not used."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from tiffin.cli import human
+from tiffin.cli import pruning
 from tiffin.cli.command import Command, CommandFailed, Context
-from tiffin.cli.each import confirm
 from tiffin.cli.filters import parse_filters
 from tiffin.cli.flags import FILTER, Values, boolean, listing
 
@@ -15,18 +15,17 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     filters = parse_filters(values["filter"])
     if values["volumes"] and "until" in filters:
         raise CommandFailed('ERROR: The "until" filter is not supported with "--volumes"')
-    if not values["force"]:
-        _warn(everything=values["all"], volumes=values["volumes"])
-        if values["filter"]:
-            print("  Items to be pruned will be filtered with:")
-            print(*(f"  - {text}" for text in values["filter"]), "", sep="\n")
-        confirm("Are you sure you want to continue?")
+    pruning.ask(values, *_warning(values))
     reclaimed = 0
+    gone: list[str] = []
     for path, title, member, more in _steps(values, filters):
-        report = context.api.post(path, {"filters": more})
+        report = pruning.prune(context, values, path, {"filters": more}, gone)
         reclaimed += report.get("SpaceReclaimed", 0)
-        _report(title, report.get(member) or [])
-    print(f"Total reclaimed space: {human.size(reclaimed)}")
+        deleted = report.get(member) or []
+        if member == "ContainersDeleted":
+            gone = deleted
+        pruning.show(values, title, deleted)
+    pruning.show_total(values, reclaimed)
     return 0
 
 
@@ -43,32 +42,23 @@ def _steps(values: Values, filters: dict[str, Any]) -> list[tuple[str, str, str,
     return steps
 
 
-def _report(title: str, deleted: list[Any]) -> None:
-    if not deleted:
-        return
-    print(title)
-    for item in deleted:
-        if isinstance(item, dict):
-            kind = "deleted" if "Deleted" in item else "untagged"
-            print(f"{kind}: {item.get('Deleted') or item.get('Untagged')}")
-        else:
-            print(item)
-    print()
-
-
-def _warn(*, everything: bool, volumes: bool) -> None:
-    print("WARNING! This will remove:")
-    print("  - all stopped containers")
-    print("  - all networks not used by at least one container")
-    if volumes:
-        print("  - all anonymous volumes not used by at least one container")
-    if everything:
-        print("  - all images without at least one container associated to them")
-        print("  - all build cache")
+def _warning(values: Values) -> Iterator[str]:
+    yield "WARNING! This will remove:"
+    yield "  - all stopped containers"
+    yield "  - all networks not used by at least one container"
+    if values["volumes"]:
+        yield "  - all anonymous volumes not used by at least one container"
+    if values["all"]:
+        yield "  - all images without at least one container associated to them"
+        yield "  - all build cache"
     else:
-        print("  - all dangling images")
-        print("  - unused build cache")
-    print()
+        yield "  - all dangling images"
+        yield "  - unused build cache"
+    yield ""
+    if values["filter"]:
+        yield "  Items to be pruned will be filtered with:"
+        yield from (f"  - {text}" for text in values["filter"])
+        yield ""
 
 
 COMMAND = Command(
@@ -78,6 +68,7 @@ COMMAND = Command(
     maximum=0,
     flags=[
         boolean("all", "Remove all unused images not just dangling ones", "a"),
+        pruning.DRY_RUN,
         listing("filter", 'Provide filter values (e.g. "label=<key>=<value>")', kind=FILTER),
         boolean("force", "Do not prompt for confirmation", "f"),
         boolean("volumes", "Prune anonymous volumes"),

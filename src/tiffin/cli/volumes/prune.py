@@ -1,8 +1,7 @@
 """`volume prune`: remove unused volumes."""
 
-from tiffin.cli import human
+from tiffin.cli import pruning
 from tiffin.cli.command import Command, Context
-from tiffin.cli.each import confirm
 from tiffin.cli.filters import parse_filters
 from tiffin.cli.flags import FILTER, Values, boolean, listing
 
@@ -13,15 +12,14 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     filters = parse_filters(values["filter"])
     if values["all"]:
         filters["all"] = {"true": True}
-    if not values["force"]:
-        kind = "all" if values["all"] else "anonymous"
-        print(f"WARNING! This will remove {kind} local volumes not used by at least one container.")
-        confirm("Are you sure you want to continue?")
-    report = context.api.post("/volumes/prune", {"filters": filters})
-    deleted = report.get("VolumesDeleted") or []
-    if deleted:
-        print("Deleted Volumes:", *deleted, "", sep="\n")
-    print(f"Total reclaimed space: {human.size(report.get('SpaceReclaimed', 0))}")
+    kind = "all" if values["all"] else "anonymous"
+    pruning.ask(
+        values,
+        f"WARNING! This will remove {kind} local volumes not used by at least one container.",
+    )
+    report = pruning.prune(context, values, "/volumes/prune", {"filters": filters})
+    pruning.show(values, "Deleted Volumes:", report.get("VolumesDeleted") or [])
+    pruning.show_total(values, report.get("SpaceReclaimed", 0))
     return 0
 
 
@@ -32,6 +30,7 @@ COMMAND = Command(
     maximum=0,
     flags=[
         boolean("all", "Remove all unused volumes, not just anonymous ones", "a"),
+        pruning.DRY_RUN,
         listing("filter", 'Provide filter values (e.g. "label=<label>")', kind=FILTER),
         boolean("force", "Do not prompt for confirmation", "f"),
     ],

@@ -68,11 +68,14 @@ def prune_cache(cache: BuildCache, store: ImageStore, request: PruneRequest) -> 
             if layer is not None:
                 lease.hold(layer.diff_id, layer.chain_id)
                 freed += 0 if layer.chain_id in in_use else layer.size
-        cache.forget(record.key for record in doomed)
+        if not request.preview:
+            cache.forget(record.key for record in doomed)
     removed = [record_id(record) for record in doomed]
     if request.everything and not request.filters:
         mounts = CacheMounts(cache.mounts)
         size = mounts.size()
+        if request.preview:
+            return PruneReport(caches_deleted=removed, space_reclaimed=freed + size)
         removed += mounts.prune()
         freed += size - mounts.size()
         cache.forget_trees()

@@ -41,3 +41,5 @@ class PruneRequest:
     everything: bool = False
     filters: Filters = field(default_factory=Filters)
     reserved_space: int = 0
+    preview: bool = False
+    """Only tell what would go."""

@@ -125,7 +125,8 @@ class Builds:
         from tiffin.engine.build.disk_usage import prune_cache
 
         report = await self._call(prune_cache, self._cache, self._store, request)
-        self._events.publish("builder", "prune", "", {"reclaimed": str(report.space_reclaimed)})
+        if not request.preview:
+            self._events.publish("builder", "prune", "", {"reclaimed": str(report.space_reclaimed)})
         return report
 
     async def disk_usage(self) -> list[BuildCacheRecord]:

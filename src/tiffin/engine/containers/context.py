@@ -16,6 +16,7 @@ from tiffin.engine.networks.contract import Allocation, ContainerNetworks
 from tiffin.engine.roots import Roots
 from tiffin.engine.runtimes import Runtimes
 from tiffin.engine.tasks.contract import TaskService
+from tiffin.engine.trash.contract import Bin, NoBin
 from tiffin.images.image import Image
 from tiffin.linux.cgroups.support import EVERYTHING, Support
 from tiffin.linux.mounts import detached
@@ -164,6 +165,8 @@ class Context:
     """What the kernel can limit."""
     runtimes: Runtimes = field(default_factory=Runtimes)
     executions: Executions = field(default_factory=Executions)
+    bin: Bin = field(default_factory=NoBin)
+    """Where pruned containers go."""
     id_ranges: IdRanges = field(default_factory=IdRanges)
     open_mounts: Callable[[Sequence[Mount]], int] = detached
     """Mounts a list where nobody sees it, and returns a descriptor of it."""

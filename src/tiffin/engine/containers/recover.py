@@ -52,7 +52,7 @@ async def recover(context: Context) -> None:
 def snapshot_keys(context: Context) -> list[str]:
     """Return the keys of the snapshots of all stored containers. Blocking."""
     keys: list[str] = []
-    for container in context.store.load():
+    for container in (*context.store.load(), *context.store.retired_containers()):
         keys.append(container.id)
         keys += [view_key(container.id, index) for index in range(len(container.spec.mounts))]
     return keys
@@ -160,9 +160,11 @@ def _task_ids(context: Context) -> list[str]:
 
 def remove_orphaned_files(context: Context) -> None:
     """Remove snapshots and directories of containers that do not exist. Blocking."""
+    known = {*(item.id for item in context.registry)}
+    known.update(item.id for item in context.store.retired_containers())
     for info in list(context.snapshotter.walk()):
         match = _SNAPSHOT_KEY.fullmatch(info.name)
-        if match and match[1] not in context.registry:
+        if match and match[1] not in known:
             try:
                 context.snapshotter.remove(info.name)
             except TiffinError as error:
@@ -173,7 +175,7 @@ def remove_orphaned_files(context: Context) -> None:
     except FileNotFoundError:
         return
     for name in names:
-        if is_id(name) and name not in context.registry:
+        if is_id(name) and name not in known:
             remove_tree(parent / name)
 
 

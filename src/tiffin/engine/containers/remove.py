@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+from dataclasses import dataclass
 
 from tiffin.engine.bundle.mount_point import MountKind
 from tiffin.engine.containers import links
@@ -18,12 +19,26 @@ from tiffin.fs.rooted import remove_tree
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """The operation of the trash that a container goes to, and its size in bytes."""
+
+    operation: int
+    size: int
+
+
 async def remove(
-    context: Context, container: Container, *, force: bool = False, volumes: bool = False
+    context: Context,
+    container: Container,
+    *,
+    force: bool = False,
+    volumes: bool = False,
+    retirement: Retirement | None = None,
 ) -> None:
     """Remove the container, with its anonymous volumes if `volumes`.
 
-    Conflict if it runs and `force` is not given, or if it is being removed already.
+    With a retirement its record goes to the trash, and its files stay where they are. Conflict if
+    it runs and `force` is not given, or if it is being removed already.
     """
     await _bring_down(context, container, force=force)
     while not await _claim(container):
@@ -31,13 +46,19 @@ async def remove(
         await _bring_down(context, container, force=force)
     try:
         # The record goes first: what remains after a crash is then an orphan for recovery.
-        await _delete_record(context, container)
+        if retirement is None:
+            await _delete_record(context, container)
+        else:
+            await context.store.retired(container, retirement.operation, retirement.size)
     except BaseException:
         container.move(Status.DEAD)
         raise
     try:
         await links.forget(context, container)
-        await _clean_up(context, container, volumes=volumes)
+        if retirement is None:
+            await _clean_up(context, container, volumes=volumes)
+        else:
+            await _let_go(context, container)
     except OSError as error:
         log.error("removing container %s: %s; the next start will clean up", container.id, error)
     finally:
@@ -106,20 +127,32 @@ def _still_up(container: Container) -> Conflict:
     )
 
 
-async def _clean_up(context: Context, container: Container, *, volumes: bool) -> None:
+async def _let_go(context: Context, container: Container) -> None:
+    """Free what a container in the trash does not need."""
+    _forget(context, container)
+    await asyncio.to_thread(remove_tree, context.roots.task(container.id))
+    await context.networks.release(container.id)
+    await context.volumes.release(container.id)
+
+
+def _forget(context: Context, container: Container) -> None:
     for attachment in container.pending:
         os.close(attachment.fd)
     container.pending.clear()
     context.executions.forget(container)
+
+
+async def _clean_up(context: Context, container: Container, *, volumes: bool) -> None:
+    _forget(context, container)
     await asyncio.to_thread(remove_files, context, container)
     await context.networks.forget(container.id)
     await context.volumes.release(container.id)
     if volumes:
         await _remove_anonymous(context, container)
-    await _collect_image(context, container)
+    await collect_image(context, container)
 
 
-async def _collect_image(context: Context, container: Container) -> None:
+async def collect_image(context: Context, container: Container) -> None:
     """Free the layers of an image that was removed while this container still stood on it."""
     if not container.spec.image_id:
         return

@@ -39,6 +39,7 @@ from tiffin.engine.containers import (
     stats,
     stop,
     top,
+    trash,
     update,
     wait,
 )
@@ -55,6 +56,7 @@ from tiffin.engine.tasks.contract import Attachment
 from tiffin.errors import Conflict
 from tiffin.logs.driver import LogFormat, LogQuery
 from tiffin.spec.digest import Digest
+from tiffin.state.retired import Retired
 
 
 class Containers:
@@ -187,6 +189,18 @@ class Containers:
     async def prune(self, filters: Filters) -> PruneResponse:
         """Remove all that do not run."""
         return await uninterrupted(prune.prune(self._context, filters))
+
+    async def preview_prune(self, filters: Filters) -> PruneResponse:
+        """Tell what `prune` would remove."""
+        return await prune.preview(self._context, filters)
+
+    async def restore(self, item: Retired) -> None:
+        """Bring one back from the trash; Conflict, NotFound."""
+        await uninterrupted(trash.restore(self._context, item))
+
+    async def destroy(self, item: Retired) -> int:
+        """Drop one of the trash for good; return the bytes freed."""
+        return await uninterrupted(trash.destroy(self._context, item))
 
     # Connections
 

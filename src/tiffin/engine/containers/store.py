@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import msgspec
 
 from tiffin.engine.containers.model import Container, ContainerSpec, Instance
-from tiffin.state.containers import ContainerRecord, ContainerRecords
+from tiffin.state.containers import ContainerRecord, ContainerRecords, retired_container
+from tiffin.state.retired import Retired
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class _Write:
     record: ContainerRecord | None
     durable: bool
     done: asyncio.Future[None] | None
+    retire: tuple[int, int] | None = None
+    """Operation and size, for a container that goes to the trash."""
 
 
 class Store:
@@ -34,11 +37,7 @@ class Store:
     def load(self) -> Iterator[Container]:
         """Yield every stored container."""
         for record in self._records.all():
-            yield Container(
-                msgspec.json.decode(record.spec, type=ContainerSpec),
-                record.name,
-                msgspec.json.decode(record.instance, type=Instance),
-            )
+            yield _container(record)
 
     def save(self, container: Container) -> None:
         """Write soon; a crash of this process may lose it, which recovery copes with."""
@@ -51,6 +50,26 @@ class Store:
     async def deleted(self, container: Container) -> None:
         """Delete now."""
         await self._wait(container.id, None, durable=False)
+
+    async def retired(self, container: Container, operation: int, size: int) -> None:
+        """Move it to the trash now, durably."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._put(_Write(container.id, _record(container), True, done, (operation, size)))
+        await done
+
+    async def restored(self, item: Retired) -> Container:
+        """Bring one back from the trash, durably, and return it."""
+        await asyncio.to_thread(self._records.restore, item)
+        return _container(retired_container(item))
+
+    def forget_retired(self, item: Retired) -> Container:
+        """Drop one of the trash, durably, and return it. Blocking."""
+        self._records.forget_retired(item)
+        return _container(retired_container(item))
+
+    def retired_containers(self) -> list[Container]:
+        """Return those in the trash. Blocking."""
+        return [_container(record) for record in self._records.retired()]
 
     async def close(self) -> None:
         """Write what is left and end the thread."""
@@ -83,15 +102,18 @@ class Store:
 
     def _commit(self, batch: list[_Write]) -> None:
         # Later writes of the same container replace earlier ones.
-        last = {write.id: write.record for write in batch}
+        last = {write.id: write for write in batch}.values()
         error: Exception | None = None
         try:
             if batch:
                 self._records.write(
-                    [record for record in last.values() if record is not None],
-                    [identifier for identifier, record in last.items() if record is None],
+                    [write.record for write in last if write.record and not write.retire],
+                    [write.id for write in last if write.record is None],
                     durable=any(write.durable for write in batch),
                 )
+            for write in last:
+                if write.record is not None and write.retire is not None:
+                    self._records.retire(write.record, *write.retire)
         except Exception as caught:  # noqa: BLE001  # handed to whoever waits
             error = caught
         for write in batch:
@@ -106,6 +128,14 @@ def _finish(done: asyncio.Future[None], error: Exception | None) -> None:
         done.set_result(None)
     else:
         done.set_exception(error)
+
+
+def _container(record: ContainerRecord) -> Container:
+    return Container(
+        msgspec.json.decode(record.spec, type=ContainerSpec),
+        record.name,
+        msgspec.json.decode(record.instance, type=Instance),
+    )
 
 
 def _record(container: Container) -> ContainerRecord:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
 from tiffin.engine.events import Events
+from tiffin.engine.trash.contract import Bin, NoBin
 from tiffin.errors import NotFound
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease
@@ -53,6 +54,8 @@ class ImageContext:
     store: ImageStore
     events: Events
     users: ImageUsers = field(default_factory=NoUsers)
+    bin: Bin = field(default_factory=NoBin)
+    """Where removed images go."""
     workers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(32, thread_name_prefix="images")
     )

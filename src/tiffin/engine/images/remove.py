@@ -39,11 +39,18 @@ class _Objection:
 
 
 class Removal:
-    """One request to remove; `items` and `freed` (bytes) are what it did."""
+    """One request to remove; `items` and `freed` (bytes) are what it did.
 
-    def __init__(self, context: ImageContext, *, force: bool, prune: bool) -> None:
+    With an `operation` all of it lies in the trash afterwards.
+    """
+
+    def __init__(
+        self, context: ImageContext, *, force: bool, prune: bool, operation: int | None = None
+    ) -> None:
         self._context = context
         self._store = context.store
+        self._operation = operation
+        self._names_gone: dict[Digest, list[str]] = {}
         self._force = force
         self._prune = prune
         self.items: list[DeleteItem] = []
@@ -87,7 +94,8 @@ class Removal:
                 self._untag(record.reference, image_id)
 
     def _untag(self, reference: Reference, image_id: Digest) -> Reference:
-        removed = self._store.untag(reference).reference
+        removed = self._store.untag(reference, self._operation).reference
+        self._names_gone.setdefault(image_id, []).append(removed.familiar)
         self._context.publish("untag", image_id)
         self.items.append(DeleteItem(untagged=removed.familiar))
         return removed
@@ -102,7 +110,9 @@ class Removal:
         parent = self._store.parent(image_id)
         for name in self._names(image_id):
             self._untag(name.reference, image_id)
-        removed = await self._context.run(self._store.remove, image_id)
+        removed = await self._context.run(
+            self._store.remove, image_id, self._operation, self._names_gone.get(image_id, ())
+        )
         self._context.publish("delete", image_id)
         self.freed += removed.size
         self.items.append(DeleteItem(deleted=image_id))
@@ -137,7 +147,8 @@ async def remove(
     context: ImageContext, text: str, *, force: bool = False, prune: bool = True
 ) -> list[DeleteItem]:
     """Remove an image or one of its names; `prune` takes untagged parents along."""
-    removal = Removal(context, force=force, prune=prune)
+    operation = await context.bin.begin("image rm")
+    removal = Removal(context, force=force, prune=prune, operation=operation)
     async with context.removing:
         try:
             await removal.remove(text)

@@ -25,12 +25,14 @@ from tiffin.engine.images.access import RegistryAccess
 from tiffin.engine.images.archives import ImportRequest
 from tiffin.engine.images.context import ImageContext, ImageUsers, NoUsers, Progress, silent
 from tiffin.engine.images.listing import ListOptions, list_images
-from tiffin.engine.images.prune import prune
+from tiffin.engine.images.prune import preview, prune
 from tiffin.engine.images.pull import PullRequest, Pulls, check_platform
 from tiffin.engine.images.push import Pushes
 from tiffin.engine.images.remote import Remote
 from tiffin.engine.images.remove import remove
 from tiffin.engine.images.transfers import Downloads
+from tiffin.engine.images.trash import RetiredImages
+from tiffin.engine.trash.contract import Bin, NoBin
 from tiffin.errors import InvalidArgument, NotFound
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease
@@ -57,11 +59,13 @@ class Images:
         access: RegistryAccess | None = None,
         users: ImageUsers | None = None,
         *,
+        bin: Bin | None = None,  # noqa: A002  # there is no other word
         max_downloads: int = 3,
         max_uploads: int = 5,
     ) -> None:
         self.store = store
-        self._context = ImageContext(store, events, users or NoUsers())
+        self._context = ImageContext(store, events, users or NoUsers(), bin or NoBin())
+        self.retired = RetiredImages(self._context)
         self._access = access or RegistryAccess()
         self.pulls = Pulls(self._context, self._access, Downloads(self._context, max_downloads))
         self._pushes = Pushes(self._context, self._access, asyncio.Semaphore(max_uploads))
@@ -136,6 +140,10 @@ class Images:
     async def prune(self, filters: Filters) -> PruneReport:
         """Remove unused images."""
         return await prune(self._context, filters)
+
+    async def preview_prune(self, filters: Filters, gone: Collection[str] = ()) -> PruneReport:
+        """Tell what `prune` would remove, as if the containers `gone` were removed already."""
+        return await preview(self._context, filters, gone)
 
     async def collect(self) -> None:
         """Remove layers of images that were removed while a container still used them."""

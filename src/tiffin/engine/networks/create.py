@@ -35,15 +35,19 @@ log = logging.getLogger(__name__)
 def create(context: Context, request: NetworkCreateRequest) -> NetworkRecord:
     """Make a network; nothing of it is left if that fails."""
     with context.lock:
-        record = _record(context, request)
+        return finish(context, _record(context, request))
+
+
+def finish(context: Context, record: NetworkRecord) -> NetworkRecord:
+    """Make what a record says; nothing of it is left if that fails. The caller holds the lock."""
+    context.registry.put_network(replace(record, ready=False))
+    with ExitStack() as undo:
+        undo.callback(context.registry.drop_network, record.id)
+        if not record.config_only:
+            make(context, record)
+        record = record.as_ready()
         context.registry.put_network(record)
-        with ExitStack() as undo:
-            undo.callback(context.registry.drop_network, record.id)
-            if not record.config_only:
-                make(context, record)
-            record = record.as_ready()
-            context.registry.put_network(record)
-            undo.pop_all()
+        undo.pop_all()
     return record
 
 

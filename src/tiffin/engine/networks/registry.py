@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from tiffin.errors import InvalidArgument, NotFound
 from tiffin.spec.ids import is_id
 from tiffin.state.networks import EndpointRecord, NetworkRecord, NetworkRepository
+from tiffin.state.retired import Retired
 
 
 class Registry:
@@ -56,6 +57,19 @@ class Registry:
         """Remove a network."""
         self._repository.delete_network(identifier)
         self._networks.pop(identifier, None)
+
+    def retire_network(self, record: NetworkRecord, operation: int) -> None:
+        """Remove a network so that it can be restored."""
+        self._repository.retire_network(record, operation)
+        self._networks.pop(record.id, None)
+
+    def restored(self, item: Retired) -> None:
+        """Note that a network is back."""
+        self._repository.restored(item)
+
+    def forget_retired(self, item: Retired) -> None:
+        """Drop a network that could have been restored."""
+        self._repository.forget_retired(item)
 
     def endpoints(self) -> list[EndpointRecord]:
         """Return all endpoints."""

@@ -12,8 +12,8 @@ from tiffin.state.networks import NetworkRecord
 log = logging.getLogger(__name__)
 
 
-def remove(context: Context, reference: str) -> NetworkRecord:
-    """Remove a network that has no endpoints."""
+def remove(context: Context, reference: str, operation: int | None = None) -> NetworkRecord:
+    """Remove a network that has no endpoints; with an operation it can be restored."""
     with context.lock:
         network = context.registry.find(reference)
         if network.name in PREDEFINED:
@@ -22,7 +22,10 @@ def remove(context: Context, reference: str) -> NetworkRecord:
         # From here on a crash ends in removal: recovery finishes what is not ready.
         context.registry.put_network(replace(network, ready=False))
         unmake(context, network)
-        context.registry.drop_network(network.id)
+        if operation is None:
+            context.registry.drop_network(network.id)
+        else:
+            context.registry.retire_network(network, operation)
         context.names.remove(network.id)
     return network
 
@@ -37,10 +40,10 @@ def unmake(context: Context, network: NetworkRecord) -> None:
         raise FailedPrecondition(f"error while removing network {network.name}: {error}") from error
 
 
-def prune(context: Context, accepts: Callable[[NetworkRecord], bool]) -> list[NetworkRecord]:
-    """Remove the networks that nobody uses and that the filter accepts."""
+def prunable(context: Context, accepts: Callable[[NetworkRecord], bool]) -> list[NetworkRecord]:
+    """Return the networks that nobody uses and that the filter accepts."""
     with context.lock:
-        candidates = [
+        return [
             network
             for network in context.registry.networks()
             if network.name not in PREDEFINED
@@ -48,10 +51,16 @@ def prune(context: Context, accepts: Callable[[NetworkRecord], bool]) -> list[Ne
             and not context.registry.endpoints_on(network.id)
             and accepts(network)
         ]
+
+
+def prune(
+    context: Context, accepts: Callable[[NetworkRecord], bool], operation: int | None = None
+) -> list[NetworkRecord]:
+    """Remove the networks that nobody uses and that the filter accepts."""
     removed: list[NetworkRecord] = []
-    for network in candidates:
+    for network in prunable(context, accepts):
         try:
-            removed.append(remove(context, network.id))
+            removed.append(remove(context, network.id, operation))
         except TiffinError as error:
             log.warning("could not remove network %s: %s", network.name, error)
     return removed

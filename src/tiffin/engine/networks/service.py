@@ -15,7 +15,7 @@ from tiffin.engine.events import Events
 from tiffin.engine.networks import allocate as allocating
 from tiffin.engine.networks import connect as connecting
 from tiffin.engine.networks import create as creating
-from tiffin.engine.networks import lifecycle, listing, recovery, removal, render
+from tiffin.engine.networks import lifecycle, listing, recovery, removal, render, trash
 from tiffin.engine.networks.context import Context
 from tiffin.engine.networks.contract import (
     Allocation,
@@ -29,6 +29,7 @@ from tiffin.engine.networks.options import NetworkOptions
 from tiffin.engine.networks.registry import Registry
 from tiffin.engine.networks.wishes import endpoint_wishes
 from tiffin.engine.roots import Roots
+from tiffin.engine.trash.contract import Bin, NoBin
 from tiffin.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from tiffin.linux import nftables, rtnetlink
 from tiffin.networks.bridge import BridgeDriver
@@ -42,6 +43,7 @@ from tiffin.networks.null import NullDriver
 from tiffin.spec.ids import ContainerId
 from tiffin.state.database import Database
 from tiffin.state.networks import NetworkRecord, NetworkRepository
+from tiffin.state.retired import Retired
 
 __all__ = [
     "Allocation",
@@ -65,6 +67,8 @@ class Networks:
         self._context = make_context(roots, database, options)
         self._events = events
         self._sweep: asyncio.TimerHandle | None = None
+        self.bin: Bin = NoBin()
+        """Where pruned networks go."""
 
     @property
     def drivers(self) -> tuple[str, ...]:
@@ -158,11 +162,28 @@ class Networks:
     async def prune(self, filters: Filters, until_ns: int | None = None) -> Sequence[str]:
         """Remove the networks that nobody uses; return their names."""
         accepts = listing.prunable(filters, until_ns)
-        removed = await asyncio.to_thread(removal.prune, self._context, accepts)
+        operation = await self.bin.begin("network prune")
+        removed = await asyncio.to_thread(removal.prune, self._context, accepts, operation)
         for record in removed:
             self._publish_network("destroy", record)
         self._events.publish("network", "prune", "", {"reclaimed": "0"})
         return [record.name for record in removed]
+
+    async def preview_prune(self, filters: Filters, until_ns: int | None = None) -> Sequence[str]:
+        """Return the names of the networks that `prune` would remove."""
+        accepts = listing.prunable(filters, until_ns)
+        found = await asyncio.to_thread(removal.prunable, self._context, accepts)
+        return [record.name for record in found]
+
+    async def restore(self, item: Retired) -> None:
+        """Make a network of the trash again; Conflict."""
+        record = await asyncio.to_thread(trash.restore, self._context, item)
+        self._publish_network("create", record)
+
+    async def destroy(self, item: Retired) -> int:
+        """Drop a network of the trash, which frees nothing."""
+        await asyncio.to_thread(self._context.registry.forget_retired, item)
+        return 0
 
     async def connect(
         self, reference: str, target: ConnectTarget, settings: EndpointSettings | None

@@ -1,7 +1,8 @@
 """The service of volumes, as routes, containers and Compose's words see it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,27 +11,28 @@ from typing import Protocol
 from tiffin.api.filters import Filters
 from tiffin.api.types.volumes import Volume, VolumePruneReport, VolumeUsage
 from tiffin.engine.events import Events
+from tiffin.engine.trash.contract import Bin, NoBin
 from tiffin.engine.volumes.names import ANONYMOUS_LABEL, check_name
 from tiffin.engine.volumes.populate import populate
 from tiffin.engine.volumes.registry import VolumeRegistry, VolumeState
 from tiffin.errors import Conflict, NotFound, TiffinError
 from tiffin.spec.ids import new_id
 from tiffin.spec.mount import Mount
-from tiffin.state.volumes import VolumeRow, VolumeRows
+from tiffin.state.retired import Retired
+from tiffin.state.volumes import VolumeRow, VolumeRows, retired_volume
 from tiffin.volumes.driver import VolumeDriver, VolumeSpec
+
+log = logging.getLogger(__name__)
 
 LIST_FILTERS = frozenset({"dangling", "driver", "label", "name"})
 PRUNE_FILTERS = frozenset({"all", "label", "label!"})
 
 
 class RecoverableDriver(VolumeDriver, Protocol):
-    """A driver that keeps its volumes itself, and cleans up and undoes."""
+    """A driver that keeps its volumes itself, and cleans up."""
 
-    def recover(self, known_ids: set[str]) -> None:
-        """Clean up what belongs to none of these volumes."""
-
-    def restore(self, name: str) -> VolumeSpec | None:
-        """Bring back the volume of that name that was removed last; None if there is none."""
+    def recover(self, known_ids: set[str]) -> list[str]:
+        """Return the ids of what holds data and belongs to none of these volumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,17 @@ class Volumes:
         self._registry = VolumeRegistry()
         self._changing = asyncio.Lock()
         self._pruning = False
+        self.bin: Bin = NoBin()
+        """Where removed volumes go."""
 
     async def recover(self) -> None:
         """Read the table, clean up after a crash; containers then `acquire` what they use."""
         for row in await asyncio.to_thread(self._rows.all):
             self._registry.add(_spec(row))
         known = {state.spec.id for state in self._registry.all()}
-        await asyncio.to_thread(self._driver.recover, known)
+        known |= {row.id for row in await asyncio.to_thread(self._rows.retired)}
+        for identifier in await asyncio.to_thread(self._driver.recover, known):
+            await self._retire_stray(identifier)
 
     async def create(
         self,
@@ -115,12 +121,13 @@ class Volumes:
             described.append(wire)
         return described
 
-    async def remove(self, name: str, *, force: bool = False) -> None:
+    async def remove(self, name: str, *, force: bool = False, undoable: bool = False) -> None:
         """Remove a volume; Conflict if it is in use, NotFound unless `force`."""
         async with self._changing:
             if force and self._registry.find(name) is None:
                 return
-            await self._remove(self._registry.get(name))
+            state = self._registry.get(name)
+            await self._remove(state, await self.bin.begin("volume rm") if undoable else None)
 
     async def prune(self, filters: Filters, *, named: bool = False) -> VolumePruneReport:
         """Remove unused volumes: anonymous ones, all with `named` or the filter `all`.
@@ -139,18 +146,38 @@ class Volumes:
         self._events.publish("volume", "prune", "", {"reclaimed": str(report.space_reclaimed)})
         return report
 
-    async def restore(self, name: str) -> Volume:
-        """Bring back the volume of that name that was removed last; NotFound, Conflict."""
+    async def preview_prune(
+        self, filters: Filters, *, named: bool = False, gone: Collection[str] = ()
+    ) -> VolumePruneReport:
+        """Tell what `prune` would do, as if the containers `gone` were removed already."""
+        filters.validate(PRUNE_FILTERS)
+        specs = [
+            state.spec
+            for state in self._prunable(filters, named=named or filters.boolean("all"))
+            if set(state.users) <= set(gone)
+        ]
+        sizes = [await asyncio.to_thread(self._driver.usage, spec) for spec in specs]
+        return VolumePruneReport(
+            volumes_deleted=[spec.name for spec in specs] or None,
+            space_reclaimed=sum(max(size, 0) for size in sizes),
+        )
+
+    async def restore(self, item: Retired) -> None:
+        """Bring a volume back from the trash; Conflict if its name is taken."""
+        spec = _spec(retired_volume(item))
         async with self._changing:
-            if self._registry.find(name) is not None:
-                raise Conflict(f"restore {name}: a volume of that name exists")
-            spec = await asyncio.to_thread(self._driver.restore, name)
-            if spec is None:
-                raise NotFound(f"restore {name}: no such volume in the trash")
-            await asyncio.to_thread(self._rows.insert, _row(spec))
+            if self._registry.find(spec.name) is not None:
+                raise Conflict(f"a volume named {spec.name} already exists")
+            await asyncio.to_thread(self._rows.restore, item)
             self._registry.add(spec)
         self._publish("create", spec)
-        return self._wire(spec)
+
+    async def destroy(self, item: Retired) -> int:
+        """Drop a volume of the trash for good; return the bytes freed."""
+        await asyncio.to_thread(self._rows.forget_retired, item)
+        # What a crash leaves now is a stray, which the next start finds.
+        await asyncio.to_thread(self._driver.remove, _spec(retired_volume(item)))
+        return item.size
 
     # For containers
 
@@ -219,7 +246,7 @@ class Volumes:
         self._publish("create", spec)
         return spec
 
-    async def _remove(self, state: VolumeState) -> None:
+    async def _remove(self, state: VolumeState, operation: int | None) -> None:
         spec = state.spec
         if state.users:
             users = ", ".join(state.users)
@@ -227,25 +254,46 @@ class Volumes:
         # From here on nobody can acquire it. If what follows fails, the next start sees it through.
         self._registry.discard(spec.name)
         try:
-            await asyncio.to_thread(self._rows.delete, spec.id)
+            await asyncio.to_thread(self._remove_row, spec, operation)
         except BaseException:
             self._registry.add(spec)
             raise
-        await asyncio.to_thread(self._driver.remove, spec)
+        if operation is None:
+            await asyncio.to_thread(self._driver.remove, spec)
         self._publish("destroy", spec)
 
+    def _remove_row(self, spec: VolumeSpec, operation: int | None) -> None:
+        if operation is None:
+            self._rows.delete(spec.id)
+        else:
+            self._rows.retire(_row(spec), operation, max(self._driver.usage(spec), 0))
+
+    async def _retire_stray(self, identifier: str) -> None:
+        """Keep the data of a volume that nobody knows any more, under its id, for some time."""
+        row = VolumeRow(identifier, identifier, self._driver.name, {}, {}, "")
+        operation = await self.bin.begin("recovery of volumes")
+        if operation is None:
+            log.warning("volume %s belongs to nobody; its data is left where it is", identifier)
+            return
+        size = max(await asyncio.to_thread(self._driver.usage, _spec(row)), 0)
+        await asyncio.to_thread(self._rows.retire, row, operation, size)
+
+    def _prunable(self, filters: Filters, *, named: bool) -> Iterator[VolumeState]:
+        for state in self._registry.all():
+            if (named or state.spec.anonymous) and filters.matches_labels(state.spec.labels):
+                yield state
+
     async def _prune(self, filters: Filters, *, named: bool) -> VolumePruneReport:
+        operation = await self.bin.begin("volume prune")
         deleted: list[str] = []
         reclaimed = 0
-        for state in self._registry.all():
+        for state in list(self._prunable(filters, named=named)):
             spec = state.spec
-            if not (named or spec.anonymous) or not filters.matches_labels(spec.labels):
-                continue
             size = await asyncio.to_thread(self._driver.usage, spec)
             async with self._changing:
                 if state.users or self._registry.find(spec.name) is not state:
                     continue
-                await self._remove(state)
+                await self._remove(state, operation)
             deleted.append(spec.name)
             reclaimed += max(size, 0)
         return VolumePruneReport(volumes_deleted=deleted or None, space_reclaimed=reclaimed)

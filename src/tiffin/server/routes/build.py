@@ -184,4 +184,6 @@ def _prune_request(request: web.Request) -> PruneRequest:
     if space is None:
         space = integer(request, "keep-storage")
     limit = integer(request, "max-used-space", 0)
-    return PruneRequest(flag(request, "all"), filters(request), space or limit)
+    return PruneRequest(
+        flag(request, "all"), filters(request), space or limit, flag(request, "dry-run")
+    )

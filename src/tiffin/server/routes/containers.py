@@ -22,6 +22,7 @@ from tiffin.engine.containers.resize import parse_size
 from tiffin.errors import Unimplemented
 from tiffin.server.create_versions import adapt
 from tiffin.server.json import body, json_response
+from tiffin.server.preview import wanted_preview
 from tiffin.server.query import filters, flag, integer
 from tiffin.server.routes import container_files, container_streams
 from tiffin.server.routing import Route
@@ -78,6 +79,9 @@ class Containers(container_files.Containers, container_streams.Containers, Proto
 
     async def update(self, reference: str, request: UpdateRequest) -> UpdateResponse:
         """Change limits and restart policy."""
+
+    async def preview_prune(self, filters: Filters) -> PruneResponse:
+        """Tell which would be removed."""
 
     async def prune(self, filters: Filters) -> PruneResponse:
         """Remove all that do not run."""
@@ -214,6 +218,8 @@ def _changing(service: Containers) -> list[Route]:
         return json_response(await service.update(_name(request), wanted))
 
     async def prune(request: web.Request) -> web.Response:
+        if await wanted_preview(request) is not None:
+            return json_response(await service.preview_prune(filters(request)))
         return json_response(await service.prune(filters(request)))
 
     async def checkpoints(request: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
 """Routes of images."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -25,6 +25,7 @@ from tiffin.images.load import Loaded
 from tiffin.layers.compression import Source
 from tiffin.registry.credentials import ANONYMOUS, Credentials, decode_auth
 from tiffin.server.json import json_response
+from tiffin.server.preview import wanted_preview
 from tiffin.server.query import filters, flag, integer
 from tiffin.server.routes.progress import Emit, progress_stream
 from tiffin.server.routing import Route
@@ -58,6 +59,9 @@ class Images(Protocol):
         self, ref: str, *, force: bool = False, prune: bool = True
     ) -> Sequence[DeleteItem]:
         """Remove one or a name of it."""
+
+    async def preview_prune(self, filters: Filters, gone: Collection[str]) -> PruneReport:
+        """Tell which would be removed."""
 
     async def prune(self, filters: Filters) -> PruneReport:
         """Remove unused ones."""
@@ -166,6 +170,9 @@ def _changing(images: Images) -> list[Route]:
         return json_response(list(removed))
 
     async def prune(request: web.Request) -> web.Response:
+        gone = await wanted_preview(request)
+        if gone is not None:
+            return json_response(await images.preview_prune(filters(request), gone))
         return json_response(await images.prune(filters(request)))
 
     return [

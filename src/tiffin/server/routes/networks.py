@@ -19,6 +19,7 @@ from tiffin.engine.networks.contract import ConnectTarget, ContainerLookup
 from tiffin.errors import InvalidArgument, NotFound
 from tiffin.server import query
 from tiffin.server.json import body, json_response
+from tiffin.server.preview import wanted_preview
 from tiffin.server.routes.events import moment_ns
 from tiffin.server.routing import Route
 from tiffin.server.version import request_version
@@ -57,6 +58,9 @@ class NetworkService(Protocol):
 
     async def disconnect_gone(self, reference: str, container: str) -> None:
         """Free what a vanished container has."""
+
+    async def preview_prune(self, filters: Filters, until_ns: int | None = None) -> Sequence[str]:
+        """Tell which would be removed."""
 
     async def prune(self, filters: Filters, until_ns: int | None = None) -> Sequence[str]:
         """Remove what nobody uses."""
@@ -133,7 +137,11 @@ class _Handlers:
         until = wanted.get("until")
         if len(until) > 1:
             raise InvalidArgument("more than one until filter specified")
-        names = await self._service.prune(wanted, moment_ns(until[0]) if until else None)
+        until_ns = moment_ns(until[0]) if until else None
+        if await wanted_preview(request) is not None:
+            names = await self._service.preview_prune(wanted, until_ns)
+        else:
+            names = await self._service.prune(wanted, until_ns)
         return json_response(NetworkPruneReport(networks_deleted=list(names) or None))
 
 

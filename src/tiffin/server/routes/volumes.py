@@ -1,6 +1,6 @@
 """Routes of volumes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from aiohttp import web
@@ -9,6 +9,7 @@ from tiffin.api.filters import Filters
 from tiffin.api.types.volumes import Volume, VolumeCreateOptions, VolumeList, VolumePruneReport
 from tiffin.errors import Unavailable
 from tiffin.server.json import body, json_response
+from tiffin.server.preview import wanted_preview
 from tiffin.server.query import filters, flag
 from tiffin.server.routing import Route
 from tiffin.server.version import request_version
@@ -37,11 +38,16 @@ class Volumes(Protocol):
     async def inspect(self, name: str) -> Volume:
         """Describe a volume."""
 
-    async def remove(self, name: str, *, force: bool) -> None:
+    async def remove(self, name: str, *, force: bool, undoable: bool) -> None:
         """Remove a volume."""
 
     async def prune(self, filters: Filters, *, named: bool) -> VolumePruneReport:
         """Remove unused volumes."""
+
+    async def preview_prune(
+        self, filters: Filters, *, named: bool, gone: Collection[str]
+    ) -> VolumePruneReport:
+        """Tell which would be removed."""
 
 
 def routes(volumes: Volumes) -> list[Route]:
@@ -61,7 +67,12 @@ def routes(volumes: Volumes) -> list[Route]:
     async def prune(request: web.Request) -> web.Response:
         # Before 1.42 named volumes were pruned, too.
         named = request_version(request) < (1, 42)
-        return json_response(await volumes.prune(filters(request), named=named))
+        wanted, gone = filters(request), await wanted_preview(request)
+        if gone is not None:
+            report = await volumes.preview_prune(wanted, named=named, gone=gone)
+        else:
+            report = await volumes.prune(wanted, named=named)
+        return json_response(report)
 
     async def inspect(request: web.Request) -> web.Response:
         return json_response(await volumes.inspect(request.match_info["name"]))
@@ -71,7 +82,9 @@ def routes(volumes: Volumes) -> list[Route]:
         raise Unavailable("volume update only valid for cluster volumes, but swarm is unavailable")
 
     async def remove(request: web.Request) -> web.Response:
-        await volumes.remove(request.match_info["name"], force=flag(request, "force"))
+        await volumes.remove(
+            request.match_info["name"], force=flag(request, "force"), undoable=True
+        )
         return web.Response(status=204)
 
     return [
