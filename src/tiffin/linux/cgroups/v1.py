@@ -6,6 +6,7 @@ memory) always have one.
 """
 
 import errno
+import itertools
 import os
 import select
 import signal
@@ -27,6 +28,7 @@ from tiffin.linux.cgroups.group import (
     remove_tree,
     signal_all,
     write,
+    write_each,
 )
 from tiffin.linux.cgroups.layout import Layout
 
@@ -334,8 +336,14 @@ class GroupV1:
                 continue
 
     def _write_all(self, settings: tuple[Setting, ...], warn: Warn) -> None:
+        rules = itertools.takewhile(lambda setting: setting.controller == "devices", settings)
+        done = 0
+        for file, run in itertools.groupby(rules, key=lambda setting: setting.file):
+            values = [setting.value for setting in run]
+            write_each(f"{self._directory('devices')}/{file}", values)
+            done += len(values)
         pending: Setting | None = None
-        for setting in settings:
+        for setting in settings[done:]:
             if pending is not None:
                 # Lowering goes limit first, raising goes memory+swap first (memory.txt §8).
                 self._write(setting, warn)
