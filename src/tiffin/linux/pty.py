@@ -58,3 +58,10 @@ def number(master: int) -> int:
     """Return N of /dev/pts/N."""
     (value,) = struct.unpack("I", fcntl.ioctl(master, _TIOCGPTN, b"\0" * 4))
     return int(value)
+
+
+def keep_line_ends(master: int) -> None:
+    """Have the terminal not turn line feeds into carriage returns and line feeds."""
+    attributes = termios.tcgetattr(master)
+    attributes[1] &= ~termios.ONLCR
+    termios.tcsetattr(master, termios.TCSANOW, attributes)

@@ -115,6 +115,7 @@ def execute(arguments: Sequence[str]) -> int:
             print(_command_usage(name, module.WORDS, flags))  # noqa: T201
             return 0
         store, is_systemd = Store(_root(chosen)), chosen.has("systemd-cgroup")
+        log.debug(f"{name}: {parsed.values} {parsed.words}")
         return int(
             module.run(Call(name, parsed, log, store, is_systemd, bool(chosen.text("root"))))
         )

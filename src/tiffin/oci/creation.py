@@ -95,6 +95,12 @@ def check_console(call: Call, *, terminal: bool, detached: bool) -> None:
         raise InvalidArgument("cannot use console socket if runc will not detach or allocate tty")
 
 
+def terminal_stdio(call: Call) -> Stdio:
+    """Return how a process with a terminal is connected."""
+    is_ours = not call.parsed.text("console-socket")
+    return Stdio(-1, -1, -1, terminal=True, plain_line_ends=is_ours)
+
+
 def hand_over(path: str, master: int) -> None:
     """Give the terminal to whoever listens; FailedPrecondition."""
     try:
@@ -139,13 +145,14 @@ def _create(
     runtime = OwnRuntime(call.store.root / FILTERS)
     options = CreateOptions(
         warn=call.log.warning,
+        explain=call.log.debug if call.log.is_verbose else None,
         gate=-1 if gate is None else gate.fileno(),
         preserved=preserved(call),
         keyring=not call.parsed.has("no-new-keyring"),
         pivot=not call.parsed.has("no-pivot"),
         bundle=bundle,
     )
-    stdio = Stdio(-1, -1, -1, terminal=True) if terminal else INHERITED
+    stdio = terminal_stdio(call) if terminal else INHERITED
     sys.stdout.flush()
     return runtime.create(container_id, directory, stdio, options)
 

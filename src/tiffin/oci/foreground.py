@@ -99,6 +99,9 @@ class Foreground:
         if os.isatty(0):
             self._before = termios.tcgetattr(0)
             tty.setraw(0)
+            raw = termios.tcgetattr(0)
+            raw[1] |= termios.OPOST  # the container's terminal leaves line ends to this one
+            termios.tcsetattr(0, termios.TCSADRAIN, raw)
 
     def _restore(self) -> None:
         if self._before is not None:

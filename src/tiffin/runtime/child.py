@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from tiffin.errors import InvalidArgument
-from tiffin.linux import syscalls
+from tiffin.linux import pty, syscalls
 from tiffin.linux.mount_api import AT_FDCWD
 from tiffin.runtime import init, network_sockets
 from tiffin.runtime.config import ProcessConfig
@@ -199,6 +199,8 @@ class _Child:
         rows = self._stdio.rows or self._process.rows
         columns = self._stdio.columns or self._process.columns
         master, slave = open_terminal(place, rows, columns)
+        if self._stdio.plain_line_ends:
+            pty.keep_line_ends(master)
         for number in range(3):
             os.dup2(slave, number, inheritable=True)
         os.close(slave)
@@ -212,10 +214,10 @@ class _Child:
             os.close(fd)
 
     def _environment(self) -> list[str]:
-        env = list(self._process.env)
-        if not any(item.startswith("HOME=") for item in env):
-            env.append(f"HOME={home_of(self._process.user.uid, _passwd())}")
-        return env
+        env = {item.partition("=")[0]: item for item in self._process.env}  # the last one counts
+        if env.get("HOME", "HOME=") == "HOME=":
+            env["HOME"] = f"HOME={home_of(self._process.user.uid, _passwd())}"
+        return list(env.values())
 
     def _execute(self, path: str, env: list[str]) -> NoReturn:
         # The channel goes with the rest: its end is what tells the parent of success.

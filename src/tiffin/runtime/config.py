@@ -159,14 +159,15 @@ def parse(document: JsonObject, bundle: Path) -> Config:
     if not process.value:
         raise InvalidArgument("config.json: process must be given")
     _refuse(linux)
+    path = str(bundle / root.text("path", "rootfs"))
     return Config(
-        root=str(bundle / root.text("path", "rootfs")),
+        root=path,
         root_readonly=root.flag("readonly"),
         rootfs=_rootfs(top.section("annotations")),
         process=parse_process(process.value),
         hostname=top.text("hostname"),
         domainname=top.text("domainname"),
-        mounts=tuple(_mount(item) for item in top.sections("mounts")),
+        mounts=tuple(_mount(item, path) for item in top.sections("mounts")),
         namespaces=_namespaces(linux.sections("namespaces")),
         idmaps=_idmaps(top.sections("mounts")),
         uid_mappings=_mappings(linux, "uidMappings"),
@@ -315,8 +316,12 @@ def _rootfs(annotations: _Reader) -> tuple[Mount, ...]:
     )
 
 
-def _mount(item: _Reader) -> Mount:
+def _mount(item: _Reader, root: str) -> Mount:
     destination, options = item.text("destination"), item.strings("options")
+    # Some tools give the host's path of a place in the root; other runtimes take that, too.
+    destination = (
+        destination.removeprefix(root) if destination.startswith(f"{root}/") else destination
+    )
     if not destination:
         raise InvalidArgument(f"{item.name}.destination must be given")
     kind = item.text("type")

@@ -39,6 +39,8 @@ class Container:
     program: bytes
     preserved: int = 0
     """So many descriptors after stderr are the process's too."""
+    join_files: tuple[str, ...] | None = None
+    """Of other control groups than its own."""
     frozen_is_fine: bool = False
     """Make the process though it stands still until the container is thawed."""
 
@@ -59,7 +61,10 @@ def execute_in(
             undo.callback(syscalls.prctl, PR_SET_DUMPABLE, 1)
         # Planned before the fork: in the child, each page that is touched is copied first.
         steps = plan_exec(
-            process, container.group.join_files(), container.config, container.program
+            process,
+            container.group.join_files() if container.join_files is None else container.join_files,
+            container.config,
+            container.program,
         )
         ours, theirs = pair()
         undo.callback(ours.close)

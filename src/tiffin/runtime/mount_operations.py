@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tiffin.fs.rooted import Root
 from tiffin.linux import mount_api, mount_options, mounts, pty, syscalls
 from tiffin.linux.mount_api import (
     AT_EMPTY_PATH,
@@ -31,6 +32,7 @@ from tiffin.runtime.operation import Failed, Place
 from tiffin.spec.mount import Mount
 
 _O_PLACE = os.O_PATH | os.O_CLOEXEC
+_MOST_LINKS = 40
 _NULL_DEVICE = os.makedev(1, 3)
 _CONSOLE = "/dev/console"
 
@@ -151,16 +153,28 @@ class MountInside:
                     item = _with_mode_of(item, at)
                     _check_outside_proc(place, at, item)
                 fd = place.mount(item)
+                if "tmpcopyup" in item.options and existed:
+                    _copy_up(at, fd)
             mounts.attach(fd, at, item.target)
             os.close(fd)
             os.close(at)
             place.root.flush()
         except OSError as error:
+            if error.errno == errno.ELOOP and item.fstype in ("proc", "sysfs"):
+                raise Failed(f"{item.target} must be mounted on ordinary directory") from None
             shown = item.source or item.fstype
             raise Failed(
                 f'error mounting "{shown}" to rootfs at "{item.target}": {lowered(error)}'
                 + (f" ({error.filename})" if error.filename not in (None, item.target) else "")
             ) from None
+
+
+def _copy_up(source: int, target: int) -> None:
+    """Copy what a directory has into the file system that is about to hide it."""
+    from tiffin.fs.copy import TreeCopy  # loaded when it was planned
+
+    with Root(os.dup(source)) as origin, Root(os.dup(target)) as copy:
+        TreeCopy(origin, copy).copy_children("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +338,27 @@ class MaskPath:
             os.close(null)
         mounts.attach(over, at, self.path)
         os.close(over)
+        os.close(at)
+
+
+@dataclass(frozen=True, slots=True)
+class MakeMountReadonly:
+    """Make a mount read-only that things had to be put into first."""
+
+    path: str
+
+    def describe(self) -> str:
+        """See `Operation`."""
+        return f"make {self.path} read-only, now that it is complete"
+
+    def call(self) -> str:
+        """See `Operation`."""
+        return f'mount_setattr("{self.path}", {{MOUNT_ATTR_RDONLY}})'
+
+    def execute(self, place: Place) -> None:
+        """See `Operation`."""
+        at = place.root.open(self.path, _O_PLACE)
+        mount_api.mount_setattr(at, "", AT_EMPTY_PATH, set_=MOUNT_ATTR_RDONLY)
         os.close(at)
 
 
@@ -500,9 +535,7 @@ def _mount_point(place: Place, item: Mount, *, is_directory: bool) -> tuple[int,
         if is_directory:
             root.mkdirs(item.target)
         else:
-            root.mkdirs(os.path.dirname(item.target))
-            flags = os.O_CREAT | os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK
-            os.close(root.open(item.target, flags, 0o755))
+            _make_file(root, item.target)
         at = _open_place(place, item)
     if stat.S_ISDIR(os.fstat(at).st_mode) != is_directory:
         os.close(at)
@@ -526,6 +559,18 @@ def _check_outside_proc(place: Place, at: int, item: Mount) -> None:
             f'"{item.target}" cannot be mounted because it is inside /proc',
             item.target,
         )
+
+
+def _make_file(root: Root, path: str, links: int = _MOST_LINKS) -> None:
+    """Make an empty file; a dangling symlink gets its target made, inside the root."""
+    root.mkdirs(os.path.dirname(path))
+    flags = os.O_CREAT | os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK
+    try:
+        os.close(root.open(path, flags, 0o755))
+    except FileNotFoundError:
+        if not links:
+            raise
+        _make_file(root, os.path.join(os.path.dirname(path), root.readlink(path)), links - 1)
 
 
 def _open_place(place: Place, item: Mount) -> int:

@@ -24,6 +24,7 @@ from tiffin.runtime.config import Config, Device, JsonObject, ProcessConfig
 from tiffin.runtime.mount_operations import (
     BindConsole,
     MakeDevice,
+    MakeMountReadonly,
     MakeReadonly,
     MakeRootReadonly,
     MakeSymlink,
@@ -278,12 +279,30 @@ def _build(config: Config, prepared: Prepared) -> Sequence[Operation]:
         elif item.fstype == "cgroup":
             steps.append(MountInside(Mount("cgroup2", "cgroup2", item.options, item.target)))
         else:
-            steps.append(MountInside(item, prepared.mounts.get(index, -1)))
+            steps.append(_mount(item, prepared.mounts.get(index, -1)))
         if item.fstype == "bind" and os.path.normpath(item.target) == "/dev":
             has_own_dev = False
     if has_own_dev:
         steps += _devices(config)
     return [*steps, *groups]
+
+
+def _mount(item: Mount, made: int) -> Operation:
+    if _is_readonly_dev(item):
+        # It is made read-only when what belongs into it is there.
+        words = tuple(word for word in item.options if word != "ro")
+        item = Mount(item.fstype, item.source, words, item.target)
+    if "tmpcopyup" in item.options:
+        import tiffin.fs.copy  # noqa: F401  # the child, whose file system changes, loads nothing
+    return MountInside(item, made)
+
+
+def _is_readonly_dev(item: Mount) -> bool:
+    return (
+        item.fstype == "tmpfs"
+        and os.path.normpath(item.target) == "/dev"
+        and ("ro" in item.options)
+    )
 
 
 def _check_sysctl(config: Config, name: str) -> None:
@@ -352,7 +371,9 @@ def _pivot(config: Config, prepared: Prepared) -> Sequence[Operation]:
     if config.process.terminal:
         steps.append(BindConsole())
     steps += [MakeReadonly(path) for path in config.readonly_paths]
-    steps += [MaskPath(path) for path in config.masked_paths]
+    steps += [MaskPath(path) for path in dict.fromkeys(config.masked_paths)]
+    if any(_is_readonly_dev(item) for item in config.mounts):
+        steps.append(MakeMountReadonly("/dev"))
     steps.append(PivotRoot() if prepared.pivot else MoveRoot())
     steps.append(MakeWorkingDirectory(config.process.cwd))
     if config.root_readonly:

@@ -25,6 +25,8 @@ class Stdio:
     terminal: bool = False
     rows: int = 0
     columns: int = 0
+    plain_line_ends: bool = False
+    """The terminal adds no carriage returns: its output goes to another one, which does."""
 
 
 @dataclass(frozen=True, slots=True)

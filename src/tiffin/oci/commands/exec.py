@@ -11,10 +11,11 @@ from tiffin.oci.container import PAUSED, STOPPED
 from tiffin.oci.flags import FLAG, LIST, NUMBER, Flag
 from tiffin.oci.foreground import Foreground
 from tiffin.oci.store import FILTERS
+from tiffin.oci.sub_cgroups import join_files
 from tiffin.runtime import config, console_socket
 from tiffin.runtime.exec import Container, execute_in
 from tiffin.runtime.programs import Programs
-from tiffin.runtime.runtime import Process, Stdio
+from tiffin.runtime.runtime import Process
 
 WORDS = "<container-id> <command> [command options]  || -p process.json <container-id>"
 FAILED = 255
@@ -72,27 +73,15 @@ def _launch(
     record = call.store.load(call.parsed.words[0])
     settings = config.parse(document, call.store.directory(record.id))
     program = Programs(call.store.root / FILTERS).program(settings.seccomp)
-    group = open_group(record.cgroup + _below(call))
+    group = open_group(record.cgroup)
     target = Container(
         descriptor, group, settings, program,
         preserved=creation.preserved(call), frozen_is_fine=call.parsed.has("ignore-paused"),
+        join_files=join_files(group.path, call.parsed.texts("cgroup")),
     )  # fmt: skip
     parsed = config.parse_process(process)
-    stdio = Stdio(-1, -1, -1, terminal=True) if parsed.terminal else creation.INHERITED
+    stdio = creation.terminal_stdio(call) if parsed.terminal else creation.INHERITED
     return execute_in(target, parsed, stdio, call.log.warning)
-
-
-def _below(call: Call) -> str:
-    """Return the path below the container's group, "" for none; InvalidArgument."""
-    paths = call.parsed.texts("cgroup")
-    if not paths:
-        return ""
-    if len(paths) > 1 or ":" in paths[0]:
-        raise InvalidArgument("--cgroup takes one path, for all controllers")
-    path = "/" + paths[0].strip("/")
-    if ".." in path.split("/"):
-        raise InvalidArgument(f"bad sub cgroup path: {paths[0]}")
-    return path if path != "/" else ""
 
 
 def _process(call: Call, first: dict[str, Any]) -> dict[str, Any]:
