@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tiffin.runtime.operation import Operation
 
 JsonObject = dict[str, Any]
+_IDMAP = frozenset({"idmap", "ridmap"})
 
 ROOTFS_ANNOTATION = "org.tiffin.rootfs"
 """JSON list of {fstype, source, options, target}: what is mounted at the root, inside the mount
@@ -160,6 +161,7 @@ def parse(document: JsonObject, bundle: Path) -> Config:
         raise InvalidArgument("config.json: process must be given")
     _refuse(linux)
     path = str(bundle / root.text("path", "rootfs"))
+    mounts = top.sections("mounts")
     return Config(
         root=path,
         root_readonly=root.flag("readonly"),
@@ -167,9 +169,9 @@ def parse(document: JsonObject, bundle: Path) -> Config:
         process=parse_process(process.value),
         hostname=top.text("hostname"),
         domainname=top.text("domainname"),
-        mounts=tuple(_mount(item, path) for item in top.sections("mounts")),
+        mounts=tuple(_mount(item, path) for item in mounts),
         namespaces=_namespaces(linux.sections("namespaces")),
-        idmaps=_idmaps(top.sections("mounts")),
+        idmaps=_idmaps(mounts),
         uid_mappings=_mappings(linux, "uidMappings"),
         gid_mappings=_mappings(linux, "gidMappings"),
         devices=tuple(_device(item) for item in linux.sections("devices")),
@@ -327,7 +329,7 @@ def _mount(item: _Reader, root: str) -> Mount:
     kind = item.text("type")
     if "bind" in options or "rbind" in options or kind in ("", "none"):
         kind = "bind"
-    if item.value.get("uidMappings") and not {"idmap", "ridmap"} & set(options):
+    if item.value.get("uidMappings") and not _IDMAP & set(options):
         options = (*options, "idmap")
     # Relative destinations are taken from the root, as the specification's older versions did.
     return Mount(kind, item.text("source"), options, "/" + destination.lstrip("/"))
@@ -336,11 +338,14 @@ def _mount(item: _Reader, root: str) -> Mount:
 def _idmaps(items: list[_Reader]) -> dict[int, IdMappings]:
     found = {}
     for index, item in enumerate(items):
+        value = item.value
+        words = value.get("options") or ()
+        if not ("uidMappings" in value or "gidMappings" in value or _IDMAP & set(words)):
+            continue  # nearly every mount of nearly every container
         mappings = IdMappings(_mappings(item, "uidMappings"), _mappings(item, "gidMappings"))
-        words = item.value.get("options") or ()
         if bool(mappings.uids) != bool(mappings.gids):
             raise InvalidArgument(f"{item.name} must have both uidMappings and gidMappings")
-        if mappings or "idmap" in words or "ridmap" in words:
+        if mappings or _IDMAP & set(words):
             found[index] = mappings
     return found
 

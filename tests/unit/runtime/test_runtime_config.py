@@ -12,7 +12,7 @@ from tiffin.errors import InvalidArgument
 from tiffin.linux.rlimits import Rlimit
 from tiffin.runtime import config
 from tiffin.runtime.config import Device, Namespace, User
-from tiffin.spec.id_mapping import IdMapping
+from tiffin.spec.id_mapping import IdMapping, IdMappings
 from tiffin.spec.mount import Mount
 
 BUNDLE = Path("/bundle")
@@ -84,6 +84,27 @@ def test_everything_has_its_place() -> None:
     assert found.devices == (Device("/dev/x", "c", 1, 2, 0o660),)
     assert found.sysctl == (("net.core.somaxconn", "9"),)
     assert found.resources == {"pids": {"limit": 3}}
+
+
+def test_idmapped_mounts() -> None:
+    maps = [{"containerID": 5, "hostID": 6, "size": 7}]
+    plain: dict[str, Any] = {"destination": "/a", "type": "bind", "source": "/x"}
+    found = parse(
+        mounts=[
+            plain,
+            {**plain, "uidMappings": maps, "gidMappings": maps},
+            {**plain, "options": ["rbind", "ridmap"]},
+        ]
+    )
+    assert found.idmaps == {
+        1: IdMappings((IdMapping(5, 6, 7),), (IdMapping(5, 6, 7),)),
+        2: IdMappings(),
+    }
+    assert found.mounts[1].options == ("idmap",)
+    assert found.needs_outside
+    assert not parse(mounts=[plain]).needs_outside
+    with pytest.raises(InvalidArgument, match="must have both uidMappings and gidMappings"):
+        parse(mounts=[{**plain, "gidMappings": maps}])
 
 
 @pytest.mark.parametrize(
