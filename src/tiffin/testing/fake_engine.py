@@ -214,6 +214,6 @@ class Lab:
             volumes=self.volumes,
             snapshotter=self.snapshotter,
             events=self.events,
-            settings=Settings(),
+            settings=Settings(settling_s=0),
             open_mounts=open_plain,
         )

@@ -134,6 +134,8 @@ class Settings:
     shm_size: int = 64 * 1024 * 1024
     init: bool = False
     stop_timeout_s: int = 10
+    settling_s: float = 0.3
+    """What a program that has just been started may take to install its signal handlers."""
     ulimits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """(soft, hard) by name, for those that a container does not set."""
     ipc_mode: str = "private"

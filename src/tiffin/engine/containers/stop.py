@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.model import Container
+from tiffin.engine.containers.settle import until_heard
 from tiffin.engine.containers.signals import parse_signal
 from tiffin.engine.containers.status import Status
 from tiffin.errors import Conflict, FailedPrecondition, NotModified
@@ -79,6 +80,7 @@ async def _signal(context: Context, container: Container, number: int) -> None:
     handle = container.handle
     if handle is None:
         raise Conflict(f"container {container.id} is not running")
+    await until_heard(container, number, context.settings.settling_s)
     await handle.kill(number)
     context.publish(container, "kill", signal=str(number))
     async with container.lock:

@@ -1,5 +1,8 @@
 """Small things that Docker's own suites look at."""
 
+import os
+import signal
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -13,6 +16,7 @@ from tiffin.engine.bundle.users import resolve_user
 from tiffin.engine.containers.listing import ListOptions
 from tiffin.engine.containers.resize import parse_size
 from tiffin.engine.containers.service import Containers
+from tiffin.engine.containers.settle import has_decided, until_heard
 from tiffin.errors import InvalidArgument
 from tiffin.testing.fake_engine import Lab
 
@@ -83,3 +87,15 @@ async def test_the_name_of_an_image_that_has_moved_on(
     lab.images.images.pop("bb")
     (shown,) = await service.list(options)
     assert shown.image == container.spec.image_id
+
+
+async def test_a_signal_waits_for_a_program_that_has_just_been_started(make: Make) -> None:
+    container = await make("web", start=True)
+    assert has_decided(os.getpid(), signal.SIGINT)  # Python's own handler
+    assert not has_decided(os.getpid(), signal.SIGUSR2)
+    assert has_decided(2**22 + 1, signal.SIGUSR2)  # no such process
+    began = time.monotonic()
+    await until_heard(container, signal.SIGUSR2, 0.05)
+    await until_heard(container, signal.SIGKILL, 60)
+    await until_heard(container, signal.SIGINT, 60)
+    assert time.monotonic() - began < 30
