@@ -38,6 +38,33 @@ _AIOHTTP_SPARES = (
 """Forms, files, web sockets, mail headers, proxies, a command line: nothing our routes touch."""
 
 
+_ENGINE_SPARES = (
+    *(
+        f"tiffin.engine.containers.{name}"
+        for name in (
+            "archive", "attach", "changes", "executions", "health", "logs", "pause", "prune",
+            "rename", "resize", "restart", "stats", "top", "update",
+        )
+    ),
+    "tiffin.engine.images.archives",
+    "tiffin.engine.images.prune",
+    "tiffin.engine.images.push",
+    "tiffin.engine.images.remote",
+    "tiffin.engine.networks.connect",
+    "tiffin.layers.apply",
+    "tiffin.networks.macvlan",
+    "tiffin.registry.client",
+    "tiffin.server.tls:TlsTransport",
+)  # fmt: skip
+"""Use-cases that their services only call."""
+
+
+def import_engine() -> None:
+    """Import the engine; of its use-cases, what not every daemon comes to is loaded when it does."""
+    with late_modules(*_ENGINE_SPARES):
+        importlib.import_module("tiffin.daemon.service")
+
+
 def import_server() -> None:
     """Import asyncio, aiohttp's server and msgspec without the parts that an idle daemon never uses.
 

@@ -19,6 +19,7 @@ from tiffin.daemon.config import Config
 from tiffin.daemon.lean import give_back
 from tiffin.daemon.logging import set_level
 from tiffin.daemon.notify import notify
+from tiffin.daemon.rest import Rest
 from tiffin.daemon.sockets import Listener, tls_context
 from tiffin.daemon.wiring import Engine, running_engine
 from tiffin.errors import TiffinError
@@ -33,7 +34,9 @@ async def serve(config: Config, flags: Mapping[str, Any], listeners: Sequence[Li
     context = tls_context(config.tls) if config.tls else None
     async with running_engine(config) as engine:
         _allow_many_files()
-        api = runner(application(engine.routes))
+        app = application(engine.routes)
+        app.on_response_prepare.append(Rest(give_back).notice)
+        api = runner(app)
         await api.setup()
         try:
             async with _accepting(api.server, listeners, context):

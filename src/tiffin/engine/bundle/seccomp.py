@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from tiffin.errors import InvalidArgument
@@ -62,7 +62,7 @@ def seccomp(profile: str, capabilities: Sequence[str]) -> JsonObject | None:
 
 @functools.lru_cache(maxsize=64)
 def _default(capabilities: frozenset[str]) -> JsonObject:
-    text = resources.files(__package__).joinpath("default_seccomp.json").read_text()
+    text = Path(__file__).with_name("default_seccomp.json").read_text()
     return translate(json.loads(text), capabilities)
 
 

@@ -91,9 +91,10 @@ async def import_image(
         architecture=platform.architecture, os=platform.os, variant=platform.variant,
         created=created,
     )  # fmt: skip
-    from tiffin.build.changes import apply_changes  # the builder, which an idle daemon spares
+    if request.changes:
+        from tiffin.build.changes import apply_changes  # the builder, which an idle daemon spares
 
-    config = apply_changes(config, request.changes)
+        config = apply_changes(config, request.changes)
     comment = request.message or f"Imported from {request.source}"
     stopper = LayerReporter(emit, "", "", 0)
     names = () if request.name is None else (request.name.with_default_tag(),)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from yarl import URL
@@ -68,8 +69,7 @@ class Images:
         self.retired = RetiredImages(self._context)
         self._access = access or RegistryAccess()
         self.pulls = Pulls(self._context, self._access, Downloads(self._context, max_downloads))
-        self._pushes = Pushes(self._context, self._access, asyncio.Semaphore(max_uploads))
-        self.remote = Remote(self._access)
+        self._max_uploads = max_uploads
 
     @property
     def users(self) -> ImageUsers:
@@ -79,6 +79,15 @@ class Images:
     @users.setter
     def users(self, users: ImageUsers) -> None:
         self._context.users = users
+
+    @cached_property
+    def _pushes(self) -> Pushes:
+        return Pushes(self._context, self._access, asyncio.Semaphore(self._max_uploads))
+
+    @cached_property
+    def remote(self) -> Remote:
+        """What is asked of registries without an image."""
+        return Remote(self._access)
 
     async def recover(self, known_keys: Collection[str] | None = None) -> None:
         """Clean up what a killed daemon left behind, and unpack again what the disk lost.
