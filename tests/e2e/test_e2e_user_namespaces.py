@@ -24,16 +24,21 @@ class RemappedDaemon(Daemon):
 
     def __init__(self) -> None:
         super().__init__("--userns-remap", "remapped")
+        self._made: list[Path] = []
         for name, lines in FILES.items():
             host = Path("/etc", name)
-            text = host.read_text() if host.exists() else ""
-            (self.base / name).write_text(text + lines)
+            if not host.exists():
+                host.touch()  # something must be there to be mounted over
+                self._made.append(host)
+            (self.base / name).write_text(host.read_text() + lines)
+
+    def destroy(self) -> None:
+        super().destroy()
+        for path in self._made:
+            path.unlink()
 
     def command(self, host: str) -> list[str]:
-        script = "".join(
-            f"[ -e /etc/{name} ] || : >/etc/{name}; mount --bind {self.base}/{name} /etc/{name};"
-            for name in FILES
-        )
+        script = "".join(f"mount --bind {self.base}/{name} /etc/{name};" for name in FILES)
         return ["unshare", "-m", "sh", "-c", f'{script} exec "$@"', "-", *super().command(host)]
 
 
