@@ -293,3 +293,35 @@ async def test_malformed_http_is_a_bad_request(serve: Serve) -> None:
     writer.write(b"POST \x00 nonsense\r\n\r\n")
     assert b" 400 " in await reader.readline()
     writer.close()
+
+
+async def test_a_client_that_goes_away_is_no_error(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = asyncio.Event()
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        async def chunks() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield b"x" * 65536
+            finally:
+                ended.set()
+
+        return await stream_bytes(request, chunks(), "application/x-tar")
+
+    async def lines(request: web.Request) -> web.StreamResponse:
+        async with JsonLines(request) as out:
+            while True:
+                await out.write({"status": "working"})
+        return out.response
+
+    api = await serve([Route("GET", "/bytes", endless), Route("GET", "/lines", lines)])
+    for path in ("/bytes", "/lines"):
+        async with api.client.get(path) as response:
+            await response.content.read(10)
+            response.close()
+    await asyncio.wait_for(ended.wait(), 10)
+    async with api.client.get("/nowhere") as response:
+        assert response.status == 404
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
