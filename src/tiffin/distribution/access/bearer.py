@@ -13,9 +13,10 @@ from tiffin.errors import Unauthorized
 
 
 class BearerGate:
-    """Rights by token. With `passwords`, a user may come with name and password instead.
+    """Rights by token.
 
-    `realm` is the token server's URL; a path stands for this server.
+    With `passwords`, users may come with name and password instead, and what is open to anonymous
+    needs neither. `realm` is the token server's URL; a path stands for this server.
     """
 
     wants_credentials = True
@@ -38,10 +39,10 @@ class BearerGate:
         """Verify the token, if there is one; UNAUTHORIZED."""
         header = request.headers.get("Authorization", "")
         scheme, _, value = header.partition(" ")
+        if self._passwords is not None and (not header or scheme.lower() == "basic"):
+            return await self._passwords.admit(request)
         if not header:
             return Grants("", frozenset())
-        if scheme.lower() == "basic" and self._passwords is not None:
-            return await self._passwords.admit(request)
         try:
             if scheme.lower() != "bearer":
                 raise Unauthorized(f"unsupported scheme {scheme[:20]!r}")
