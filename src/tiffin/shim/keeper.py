@@ -71,7 +71,8 @@ def name_process(name: str) -> None:
 def _make(request: socket.socket, runtime: Runtime, keeper: socket.socket) -> None:
     loop = Loop()
     supervisor = Supervisor(loop, runtime, keeper)
-    runtime.prepare()
+    if not select.select([request], [], [], 0)[0]:
+        runtime.prepare()  # nobody waits yet
     body, fds = protocol.receive_packet(request)
     request.close()
     if body and len(fds) == 1:

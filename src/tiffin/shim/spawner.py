@@ -19,6 +19,9 @@ from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.runtime.runtime import Runtime
 from tiffin.shim import keeper, protocol
 
+SPARE_AFTER_MS = 20
+"""How long after a container the next one's shim is forked: that one's start needs the processors."""
+
 SPARE_KEPT_MS = 3000
 """How long a shim waits for the next container before it is given up."""
 
@@ -56,10 +59,14 @@ def _serve(daemon: socket.socket, maker: Runtime) -> None:
     poll = select.poll()
     poll.register(daemon, select.POLLIN)
     spare: socket.socket | None = None
+    is_expecting = False
     while True:
-        if spare is not None and not poll.poll(SPARE_KEPT_MS):
-            spare.close()
-            spare = None
+        if is_expecting and not poll.poll(SPARE_AFTER_MS):
+            spare = _fork_spare(daemon, maker)
+            if not poll.poll(SPARE_KEPT_MS):
+                spare.close()
+                spare = None
+        is_expecting = True
         packet = protocol.receive_packet(daemon)
         if not packet[0]:
             return
@@ -73,7 +80,7 @@ def _serve(daemon: socket.socket, maker: Runtime) -> None:
             protocol.send_packet(spare, packet)
         protocol.close_all(packet[1])
         spare.close()
-        spare = _fork_spare(daemon, maker)
+        spare = None
 
 
 def _fork_spare(daemon: socket.socket, runtime: Runtime) -> socket.socket:
