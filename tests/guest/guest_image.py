@@ -3,6 +3,7 @@
     initramfs   busybox, the kernel's modules, a script that loads them and goes on in the root
     root.ext4   this machine's Python with what the tests import, busybox, the project's src and tests
     data.img    an empty disk for limits on block I/O
+    xfs.img     a disk for the daemon's data, whose file system has project quotas
 
 Nothing is installed in it: files have the paths that they have here.
 """
@@ -25,7 +26,7 @@ SITE = "/site"
 PROJECT = "/tiffin"
 
 _MODULES = (
-    "virtio_pci", "virtio_blk", "overlay", "veth", "bridge", "dummy", "loop", "quota_v2", "bfq",
+    "virtio_pci", "virtio_blk", "overlay", "veth", "bridge", "dummy", "loop", "xfs", "bfq",
     "nf_tables", "nf_conntrack", "nf_conntrack_netlink", "nf_nat", "nft_chain_nat", "nft_ct",
     "nft_nat", "nft_masq", "nft_redir", "nft_fib_ipv4", "nft_fib_ipv6", "nft_fib_inet",
     "nft_reject_inet", "nft_limit", "nft_hash", "macvlan", "tun",
@@ -43,7 +44,7 @@ _INIT = """\
 #!/bin/busybox sh
 /bin/busybox mount -t devtmpfs none /dev
 for module in {modules}; do /bin/busybox insmod /modules/$module || echo "no $module"; done
-/bin/busybox mount -t ext4 -o {options} /dev/vda /root || exec /bin/busybox poweroff -f
+/bin/busybox mount -t ext4 /dev/vda /root || exec /bin/busybox poweroff -f
 exec /bin/busybox switch_root /root {python} -S {project}/tests/guest/guest_init.py
 """
 
@@ -56,25 +57,30 @@ class GuestImage:
     initramfs: Path
     root: Path
     data: Path
+    xfs: Path
 
 
 def build(cache: Path, work: Path) -> GuestImage:
     """Make the files; `cache` keeps the kernel from one time to the next."""
     tree = fetch_kernel(cache)
     (kernel,) = (tree / "boot").glob("vmlinuz-*")
-    initramfs, root, data = (work / name for name in ("initramfs", "root.ext4", "data.img"))
+    initramfs, root, data, xfs = (
+        work / name for name in ("initramfs", "root.ext4", "data.img", "xfs.img")
+    )
     initramfs.write_bytes(b"".join(_initramfs(tree)))
     staging = work / "root"
     _stage(staging)
     subprocess.run(
-        ["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal,quota,project",
-         "-E", "quotatype=prjquota", "-d", str(staging), str(root), "900M"],
-        check=True,
+        ["mkfs.ext4", "-q", "-F", "-m", "0", "-O", "^has_journal", "-d", str(staging), str(root),
+         "900M"],
+        check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     shutil.rmtree(staging)
-    with data.open("wb") as file:
-        file.truncate(64 << 20)
-    return GuestImage(kernel, initramfs, root, data)
+    for path, size in ((data, 64 << 20), (xfs, 400 << 20)):
+        with path.open("wb") as file:
+            file.truncate(size)
+    subprocess.run(["mkfs.xfs", "-q", str(xfs)], check=True)
+    return GuestImage(kernel, initramfs, root, data, xfs)
 
 
 def fetch_kernel(cache: Path) -> Path:
@@ -107,7 +113,6 @@ def _initramfs(tree: Path) -> Iterator[bytes]:
     modules = list(_with_dependencies(tree, _MODULES))
     script = _INIT.format(
         modules=" ".join(path.name for path in modules),
-        options="prjquota",
         python=_python(),
         project=PROJECT,
     )

@@ -48,6 +48,7 @@ def boot(image: guest_image.GuestImage, arguments: list[str]) -> int:
         "-nic", "none", "-kernel", str(image.kernel), "-initrd", str(image.initramfs),
         "-drive", f"file={image.root},format=raw,if=virtio,cache=unsafe",
         "-drive", f"file={image.data},format=raw,if=virtio,cache=unsafe",
+        "-drive", f"file={image.xfs},format=raw,if=virtio,cache=unsafe",
         "-append", f"console=ttyS0 loglevel=1 panic=-1 mitigations=off -- {' '.join(arguments)}",
     ]  # fmt: skip
     status = 70

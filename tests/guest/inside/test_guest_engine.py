@@ -89,7 +89,9 @@ class Engine:
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    made = Engine(tmp_path_factory.mktemp("engine"))
+    base = tmp_path_factory.mktemp("engine")
+    subprocess.run(["mount", "-t", "xfs", "-o", "pquota", "/dev/vdc", str(base)], check=True)
+    made = Engine(base)
     status, text = made.call("POST", "/images/create?fromSrc=-&repo=bb", busybox_tar())
     assert status == 200, text
     yield made
@@ -189,6 +191,21 @@ def test_memory_that_runs_out(engine: Engine) -> None:
     assert actions.count("oom") == 2
     assert actions.index("oom") < actions.index("die")
     engine.remove("three")
+
+
+def test_a_layer_of_limited_size(engine: Engine) -> None:
+    script = "busybox dd if=/dev/zero of=/big bs=1M count=20 2>&1; busybox stat -c %s /big"
+    engine.run("full", script, StorageOpt={"size": "8M"})
+    assert engine.call("POST", "/containers/full/wait")[1]["StatusCode"] == 0
+    output = engine.call("GET", "/containers/full/logs?stdout=1&stderr=1")[1]
+    assert "No space left on device" in output
+    assert 6 << 20 < int(output.split()[-1]) <= 8 << 20
+    engine.remove("full")
+    engine.run("wide", script)
+    assert engine.call("POST", "/containers/wide/wait")[1]["StatusCode"] == 0
+    output = engine.call("GET", "/containers/wide/logs?stdout=1&stderr=1")[1]
+    assert int(output.split()[-1]) == 20 << 20
+    engine.remove("wide")
 
 
 def test_a_parent_of_the_users_own(engine: Engine) -> None:

@@ -9,6 +9,7 @@ from tiffin.api.types.host_config import HostConfig
 from tiffin.api.types.networks import NetworkingConfig
 from tiffin.engine.bundle.mount_point import MountPoint
 from tiffin.engine.bundle.namespaces import shared_with
+from tiffin.engine.bundle.storage_options import layer_size
 from tiffin.engine.bundle.user_namespaces import user_namespace_mode
 from tiffin.engine.containers import mount_points
 from tiffin.engine.containers.context import Context
@@ -50,6 +51,7 @@ async def create(
     host.runtime = host.runtime or context.runtimes.default
     context.runtimes.find(host.runtime)
     check_strings(config)
+    layer_size(host)
     complete(host, context.settings, context.registry, context.support)
     linked = take_links(host, context.registry)
     container = await _build(context, config, host, image, request, name, linked)
@@ -102,7 +104,7 @@ async def _build(
         undo.callback(registry.release, name)
         undo.push_async_callback(asyncio.to_thread, _discard, context, identifier)
         ids = undo.enter_context(_own_ids(context, host))
-        rootfs = await asyncio.to_thread(_prepare, context, identifier, image, tuple(points))
+        rootfs = await asyncio.to_thread(_prepare, context, identifier, host, image, tuple(points))
         mounts = await mount_points.create_volumes(context, identifier, points, rootfs, undo)
         networking = request.networking_config
         spec = ContainerSpec(
@@ -145,13 +147,19 @@ def _default_hostname(context: Context, host: HostConfig, identifier: ContainerI
 def _prepare(
     context: Context,
     identifier: ContainerId,
+    host: HostConfig,
     image: Image,
     points: tuple[MountPoint, ...],
 ) -> tuple[Mount, ...]:
     mount_points.check_sources(points)
     make_directory(context.roots, identifier)
     with context.images.hold(image):  # until the container's own snapshot does
-        return context.snapshotter.prepare(identifier, image.chain_id)
+        mounts = context.snapshotter.prepare(identifier, image.chain_id)
+    if size := layer_size(host):
+        from tiffin.engine.containers.layer_limit import limit_layer  # rarely needed
+
+        limit_layer(context.snapshotter, identifier, size)
+    return mounts
 
 
 def _discard(context: Context, identifier: ContainerId) -> None:

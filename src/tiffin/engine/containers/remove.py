@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tiffin.engine.bundle.mount_point import MountKind
@@ -169,6 +170,11 @@ def remove_files(context: Context, container: Container) -> None:
         for index, point in enumerate(container.spec.mounts)
         if point.kind is MountKind.IMAGE
     ]
+    if container.spec.host.storage_opt:
+        from tiffin.engine.containers.layer_limit import forget_limit  # rarely needed
+
+        with suppress(NotFound):
+            forget_limit(context.snapshotter, container.id)
     for key in (container.id, *images):
         try:
             context.snapshotter.remove(key)
