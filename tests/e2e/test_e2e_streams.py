@@ -205,11 +205,10 @@ def test_execs_of_every_kind(daemon: Daemon, busybox: str, name: str) -> None:
         session.read_all()
         assert b"OCI runtime exec failed: exec failed: " in session.streams()[0]
         assert daemon.api("GET", f"/exec/{made}/json")[1]["ExitCode"] == code
-    for bad in (
-        {"Cmd": []},
-        {"Cmd": ["x"], "DetachKeys": "ctrl-"},
-        {"Cmd": ["x"], "WorkingDir": "a"},
-    ):
+    refused: list[dict[str, object]] = [
+        {"Cmd": []}, {"Cmd": ["x"], "DetachKeys": "ctrl-"}, {"Cmd": ["x"], "WorkingDir": "a"},
+    ]  # fmt: skip
+    for bad in refused:
         assert daemon.api("POST", f"/containers/{name}/exec", bad)[0] == 400
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 import zlib
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -339,7 +340,10 @@ def test_a_wrong_acknowledgement_is_none() -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "zlib", "none"])
 def test_gelf_over_udp(kind: str) -> None:
-    unpack = {"gzip": gzip.decompress, "zlib": zlib.decompress, "none": bytes}[kind]
+    unpackers: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.decompress, "zlib": zlib.decompress, "none": bytes,
+    }  # fmt: skip
+    unpack = unpackers[kind]
     with datagram_server() as server:
         address = f"udp://127.0.0.1:{server.getsockname()[1]}"
         options = parse_gelf({"gelf-address": address, "gelf-compression-type": kind})
