@@ -21,7 +21,7 @@ from tiffin.engine.containers.files import etc_files, write_files
 from tiffin.engine.containers.links import announce, link_environment
 from tiffin.engine.containers.model import Container, now_ns
 from tiffin.engine.containers.mount_points import create_sources
-from tiffin.engine.containers.namespaces import Joined, join_namespaces
+from tiffin.engine.containers.namespaces import Joined, join_namespaces, joined_by_others
 from tiffin.engine.containers.rootfs import read_lines, stopped_view, view_key
 from tiffin.engine.containers.status import Status
 from tiffin.engine.containers.times import rfc3339
@@ -90,6 +90,8 @@ async def _launch(context: Context, container: Container, explain: Explain) -> T
             clients.callback(os.close, attachment.fd)
         binary = context.runtimes.find(container.spec.host.runtime)
         joined = join_namespaces(context, container)
+        if binary is not None:
+            joined = joined_by_others(joined, container.spec.host.runtime)
         linked = await link_environment(context, container)
         allocation = await context.networks.allocate(container.networks())
         undo.push_async_callback(context.networks.release, container.id)
