@@ -77,6 +77,7 @@ SECCOMP_GET_ACTION_AVAIL = 2
 SECCOMP_FILTER_FLAG_TSYNC = 0x1
 SECCOMP_FILTER_FLAG_LOG = 0x2
 SECCOMP_FILTER_FLAG_SPEC_ALLOW = 0x4
+SECCOMP_FILTER_FLAG_NEW_LISTENER = 0x8
 SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 0x20
 
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -218,7 +219,10 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
 
 
 def seccomp(program: bytes, flags: int = 0) -> int:
-    """Load a filter: `program` is an array of `struct sock_filter`."""
+    """Load a filter: `program` is an array of `struct sock_filter`.
+
+    Returns the listener's descriptor with SECCOMP_FILTER_FLAG_NEW_LISTENER.
+    """
     buffer = ctypes.create_string_buffer(program, len(program))
     fprog = sock_fprog(len(program) // ctypes.sizeof(sock_filter), ctypes.addressof(buffer))
     return invoke("seccomp", "seccomp", SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(fprog))

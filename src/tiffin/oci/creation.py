@@ -20,6 +20,7 @@ from tiffin.runtime.own_task import OwnTask
 from tiffin.runtime.runtime import CreateOptions, Stdio
 
 INHERITED = Stdio(0, 1, 2)
+_MOST_PROCESSORS = 8192
 FLAGS = (
     Flag("bundle", short="b", help="path to the root of the bundle directory"),
     Flag("console-socket", help="socket that receives the master of the console's terminal"),
@@ -95,6 +96,14 @@ def check_console(call: Call, *, terminal: bool, detached: bool) -> None:
         raise InvalidArgument("cannot use console socket if runc will not detach or allocate tty")
 
 
+def reset_affinity() -> None:
+    """Have the container run on all processors that its group may, not on the caller's alone."""
+    try:
+        os.sched_setaffinity(0, range(_MOST_PROCESSORS))
+    except OSError:  # of a kernel that lets nobody choose
+        return
+
+
 def terminal_stdio(call: Call) -> Stdio:
     """Return how a process with a terminal is connected."""
     is_ours = not call.parsed.text("console-socket")
@@ -154,6 +163,7 @@ def _create(
     )
     stdio = terminal_stdio(call) if terminal else INHERITED
     sys.stdout.flush()
+    reset_affinity()
     return runtime.create(container_id, directory, stdio, options)
 
 

@@ -156,6 +156,7 @@ class _Child:
             self._go_through_gate()
         if self._options.gated:
             self._await(Kind.START)
+        self._keep_for_program()
         self._do(self._plan.last, place)
         if self._options.init_process:
             init.supervise(lambda: self._execute(path, env), terminal=self._process.terminal)
@@ -213,6 +214,16 @@ class _Child:
         for fd in opened:
             os.close(fd)
 
+    def _keep_for_program(self) -> None:
+        """Have all but a few descriptors end with this program; a filter may forbid that later.
+
+        The channel goes with the rest: its end is what tells the parent of success.
+        """
+        first = 3 + self._options.preserved
+        for fd in range(3, first):
+            os.set_inheritable(fd, True)
+        syscalls.close_range(first, flags=syscalls.CLOSE_RANGE_CLOEXEC)
+
     def _environment(self) -> list[str]:
         env = {item.partition("=")[0]: item for item in self._process.env}  # the last one counts
         if env.get("HOME", "HOME=") == "HOME=":
@@ -220,11 +231,6 @@ class _Child:
         return list(env.values())
 
     def _execute(self, path: str, env: list[str]) -> NoReturn:
-        # The channel goes with the rest: its end is what tells the parent of success.
-        first = 3 + self._options.preserved
-        for fd in range(3, first):
-            os.set_inheritable(fd, True)
-        syscalls.close_range(first, flags=syscalls.CLOSE_RANGE_CLOEXEC)
         try:
             syscalls.execveat(AT_FDCWD, path, list(self._process.args), env)
         except OSError as error:

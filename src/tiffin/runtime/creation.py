@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tiffin.errors import FailedPrecondition
 from tiffin.linux import syscalls
@@ -24,15 +23,13 @@ from tiffin.runtime.own_task import (
     ignore,
     plain,
     refusal,
+    subject_of,
     with_default_devices,
 )
 from tiffin.runtime.plan import Prepared, clone_flags, plan
 from tiffin.runtime.programs import Programs
 from tiffin.runtime.runtime import CreateOptions, Stdio
 from tiffin.spec.id_mapping import IdMappings
-
-if TYPE_CHECKING:
-    from tiffin.runtime.hooks import Subject
 
 
 @dataclass(slots=True)
@@ -183,15 +180,6 @@ def shown(files: tuple[str, ...], layout: Layout) -> tuple[tuple[str, str], ...]
         for place in places
         if file.startswith(f"{place}/")
     )
-
-
-def subject_of(container_id: str, bundle: Path, settings: Config) -> "Subject | None":
-    """Return what hooks are told, None if there are none."""
-    if settings.hooks is None:
-        return None
-    from tiffin.runtime.hooks import Subject  # few containers have hooks
-
-    return Subject(container_id, str(bundle.absolute()), settings.annotations)
 
 
 def explain_child(options: CreateOptions, flags: int, pid: int) -> None:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tiffin.errors import FailedPrecondition
 from tiffin.linux import pidfd, syscalls
@@ -26,6 +27,9 @@ from tiffin.runtime.handshake import Channel, Kind, Message, pair
 from tiffin.runtime.plan import plan_exec
 from tiffin.runtime.runtime import Process, Stdio
 
+if TYPE_CHECKING:
+    from tiffin.runtime.hooks import Subject
+
 EXEC_FAILED = "OCI runtime exec failed: exec failed: unable to start container process: "
 
 
@@ -39,6 +43,9 @@ class Container:
     program: bytes
     preserved: int = 0
     """So many descriptors after stderr are the process's too."""
+    subject: "Subject | None" = None
+    init_pid: int = 0
+    """What an agent that decides on system calls is told."""
     join_files: tuple[str, ...] | None = None
     """Of other control groups than its own."""
     frozen_is_fine: bool = False
@@ -65,6 +72,8 @@ def execute_in(
             container.group.join_files() if container.join_files is None else container.join_files,
             container.config,
             container.program,
+            container.subject,
+            container.init_pid,
         )
         ours, theirs = pair()
         undo.callback(ours.close)

@@ -5,6 +5,7 @@ in order. `describe` says what a step is for, `call` shows the kernel call; `--e
 """
 
 import json
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -40,6 +41,8 @@ class Place:
         """Returns when the parent has run its hooks (`Kind.HOOKS`)."""
         self.env: Sequence[str] | None = None
         """The program's variables, once they are known."""
+        self.agent: tuple[socket.socket, bytes] | None = None
+        """Who decides on system calls, and what it is to be told with the filter."""
         self._root: Root | None = None
 
     @property

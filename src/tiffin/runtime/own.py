@@ -14,9 +14,9 @@ from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.linux.cgroups.layout import Layout, detect
 from tiffin.runtime import companions, config, spare
 from tiffin.runtime.config import Config, JsonObject
-from tiffin.runtime.creation import Creation, explain_child, make_group, shown, subject_of
+from tiffin.runtime.creation import Creation, explain_child, make_group, shown
 from tiffin.runtime.handshake import Kind
-from tiffin.runtime.own_task import OwnTask, with_default_devices
+from tiffin.runtime.own_task import OwnTask, subject_of, with_default_devices
 from tiffin.runtime.plan import Plan, Prepared, clone_flags, plan
 from tiffin.runtime.programs import Programs
 from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio

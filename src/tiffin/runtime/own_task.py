@@ -154,7 +154,11 @@ class OwnTask:
         let the end of init be seen (pid_namespaces(7)).
         """
         program = self._programs.program(self.config.seccomp)
-        container = Container(self._init.pidfd, self._group, self.config, program)
+        container = Container(
+            self._init.pidfd, self._group, self.config, program,
+            subject=subject_of(self._id, self._options.bundle or self._bundle, self.config),
+            init_pid=self._init.pid,
+        )  # fmt: skip
         warn = self._options.warn or ignore
         made = execute_in(container, config.parse_process(process), stdio, warn)
         self._companions.add(made.pidfd)
@@ -249,3 +253,12 @@ def plain(error: OSError | ValueError) -> str:
 def ignore(_: str) -> None:
     """Take a warning that nobody wants."""
     return
+
+
+def subject_of(container_id: str, bundle: Path, settings: Config) -> "Subject | None":
+    """Return what hooks, and agents that decide on system calls, are told; None without them."""
+    if settings.hooks is None and not (settings.seccomp or {}).get("listenerPath"):
+        return None
+    from tiffin.runtime.hooks import Subject  # few containers have hooks
+
+    return Subject(container_id, str(bundle.absolute()), settings.annotations)

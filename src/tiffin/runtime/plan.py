@@ -160,7 +160,10 @@ def plan(container_id: str, config: Config, prepared: Prepared, filter_program: 
     process = config.process
     return Plan(
         enter=tuple(_enter(container_id, config, prepared)),
-        build=tuple(_build(config, prepared)),
+        build=(
+            *_agent(config.seccomp, prepared.subject, "creating"),
+            *_build(config, prepared),
+        ),
         pivot=(*_hooks_before_pivot(config, prepared), *_pivot(config, prepared)),
         become=tuple(_become(process, config.personality, needs_filter=bool(filter_program))),
         last=(
@@ -175,6 +178,8 @@ def plan_exec(
     join_files: tuple[str, ...],
     config: Config,
     filter_program: bytes,
+    subject: "Subject | None" = None,
+    init_pid: int = 0,
 ) -> Plan:
     """Plan a further process of a running container; it joins the namespaces after `enter`."""
     groups = (JoinCgroups(join_files),) if join_files else ()
@@ -182,7 +187,14 @@ def plan_exec(
     become = _become(process, config.personality, needs_filter=bool(filter_program))
     last = _last(process, filter_program, config.seccomp)
     return Plan(
-        enter=(*initial, *groups, *final, NewSession(), *_through_proc(process)),
+        enter=(
+            *initial,
+            *groups,
+            *final,
+            NewSession(),
+            *_through_proc(process),
+            *_agent(config.seccomp, subject, "running", init_pid),
+        ),
         build=(),
         pivot=(),
         become=tuple(become),
@@ -409,6 +421,26 @@ def _become(
     return steps
 
 
+def _asks_agent(seccomp: JsonObject | None) -> bool:
+    # Without a listener the compiler has refused what asks one.
+    if not seccomp or not seccomp.get("listenerPath"):
+        return False
+    from tiffin.runtime import seccomp_listener
+
+    return seccomp_listener.check(seccomp)
+
+
+def _agent(
+    seccomp: JsonObject | None, subject: "Subject | None", status: str, init_pid: int = 0
+) -> tuple[Operation, ...]:
+    if subject is None or not seccomp or not _asks_agent(seccomp):
+        return ()
+    from tiffin.runtime.seccomp_listener import ConnectListener
+
+    path, metadata = str(seccomp["listenerPath"]), str(seccomp.get("listenerMetadata") or "")
+    return (ConnectListener(path, metadata, subject, status, init_pid),)
+
+
 def _last(
     process: ProcessConfig, filter_program: bytes, seccomp: JsonObject | None
 ) -> Sequence[Operation]:
@@ -421,6 +453,10 @@ def _last(
             raise InvalidArgument(f"linux.seccomp.flags: unknown flag {word!r}")
         flags |= FILTER_FLAGS[word]
     steps: list[Operation] = [LoadFilter(filter_program, flags)]
+    if _asks_agent(seccomp):
+        from tiffin.runtime.seccomp_listener import LoadAskingFilter  # few containers do
+
+        steps = [LoadAskingFilter(filter_program, flags)]
     if not process.no_new_privileges:
         steps.append(DropExtra(process.capabilities))
     return steps

@@ -46,6 +46,10 @@ class Programs:
     def _compile(self, key: bytes, profile: JsonObject) -> bytes:
         from tiffin.linux import seccomp  # tables of some size, needed once per profile
 
+        if profile.get("listenerPath") or "SCMP_ACT_NOTIFY" in json.dumps(profile):
+            from tiffin.runtime import seccomp_listener  # few profiles ask an agent
+
+            seccomp_listener.check(profile)
         try:
             program = seccomp.compile_profile(profile)
         except ValueError as error:

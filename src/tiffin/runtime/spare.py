@@ -60,6 +60,9 @@ def fits(document: JsonObject) -> bool:
         return False
     if not isinstance(linux.get("resources") or {}, dict):
         return False
+    seccomp = linux.get("seccomp") or {}
+    if not isinstance(seccomp, dict) or seccomp.get("listenerPath"):
+        return False
     if not isinstance(linux.get("cgroupsPath") or "", str):
         return False
     try:

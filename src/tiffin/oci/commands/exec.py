@@ -14,6 +14,7 @@ from tiffin.oci.store import FILTERS
 from tiffin.oci.sub_cgroups import join_files
 from tiffin.runtime import config, console_socket
 from tiffin.runtime.exec import Container, execute_in
+from tiffin.runtime.hooks import Subject
 from tiffin.runtime.programs import Programs
 from tiffin.runtime.runtime import Process
 
@@ -77,10 +78,12 @@ def _launch(
     target = Container(
         descriptor, group, settings, program,
         preserved=creation.preserved(call), frozen_is_fine=call.parsed.has("ignore-paused"),
+        subject=Subject(record.id, record.bundle, settings.annotations), init_pid=record.pid,
         join_files=join_files(group.path, call.parsed.texts("cgroup")),
     )  # fmt: skip
     parsed = config.parse_process(process)
     stdio = creation.terminal_stdio(call) if parsed.terminal else creation.INHERITED
+    creation.reset_affinity()
     return execute_in(target, parsed, stdio, call.log.warning)
 
 
