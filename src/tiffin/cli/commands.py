@@ -66,6 +66,7 @@ ENTRIES: list[Entry] = [
     Entry("", "logout", "system.logout"),
     Entry("", "search", "images.search"),
     Entry("", "undo", "system.undo"),
+    Entry("image", "verify", "images.verify", top=False),
     Entry("image", "undo_rm", "images.undo_rm", top=False),
     Entry("system", "empty_trash", "system.empty_trash", top=False),
     *_verbs("context", "contexts", "create! export! import_! inspect! show! update! use!"),

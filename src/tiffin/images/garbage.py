@@ -5,13 +5,14 @@ lease) is looked at: content that appears meanwhile is never in danger. A whole 
 start, when nothing else is going on.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
 from tiffin.content.store import ContentStore
-from tiffin.errors import Conflict, InvalidArgument, NotFound
+from tiffin.errors import Conflict, DataLoss, InvalidArgument, NotFound
 from tiffin.images.lease import Leases
 from tiffin.images.manifests import children
 from tiffin.snapshots.snapshotter import Kind, Snapshotter
@@ -19,6 +20,8 @@ from tiffin.spec.descriptor import Descriptor
 from tiffin.spec.digest import ChainId, DiffId, Digest, chain_ids
 from tiffin.spec.image import ImageConfig
 from tiffin.state.images import ImageRecord, ImageRecords
+
+log = logging.getLogger(__name__)
 
 Roots = Callable[[], Iterable[str]]
 """Names (digests of blobs, names of snapshots) that somebody needs, such as the build cache."""
@@ -67,7 +70,13 @@ class Garbage:
             names -= rooted
             if not names:  # what images reach is worked out only for something to compare it with
                 return Removed()
-            blobs, snapshots = self._reachable()
+            try:
+                blobs, snapshots = self._reachable()
+            except DataLoss as error:
+                # While an image cannot be read, nobody can tell what it needs.
+                log.warning("nothing is collected: %s", error)
+                self._deferred |= names
+                return Removed()
             self._keep_retired(blobs, snapshots)
             return self._remove(names - blobs, names - snapshots)
 
@@ -79,7 +88,10 @@ class Garbage:
     def would_remove(self, suspects: Iterable[str], without: Collection[Digest]) -> Removed:
         """Tell what of `suspects` would go if these images did, and nothing were retired."""
         with self.lock:
-            blobs, snapshots = self._reachable(without)
+            try:
+                blobs, snapshots = self._reachable(without)
+            except DataLoss:
+                return Removed()
             names = set(suspects).difference(*(roots() for roots in self._roots))
             gone_blobs = [Digest(name) for name in sorted(names - blobs) if self._blob_size(name)]
             gone_snapshots = self._top_down(names - snapshots)
@@ -111,7 +123,7 @@ class Garbage:
         compressed = self._records.all_compressed() if images else {}
         for record in images:
             # What a crash has taken parts of can be dropped, not restored.
-            with suppress(NotFound, InvalidArgument):
+            with suppress(NotFound, InvalidArgument, DataLoss):
                 self._mark_image(record, compressed, blobs, snapshots)
         for reference in references:
             self._mark(reference.target, blobs)

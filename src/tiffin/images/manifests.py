@@ -1,10 +1,12 @@
 """Reading manifests, indexes and configs from the content store."""
 
+import hashlib
+
 from tiffin.content.store import ContentStore
-from tiffin.errors import InvalidArgument, NotFound
+from tiffin.errors import DataLoss, InvalidArgument, NotFound
 from tiffin.images.image import Image
 from tiffin.spec.descriptor import CONFIGS, Descriptor
-from tiffin.spec.digest import Digest, hex_of
+from tiffin.spec.digest import Digest, algorithm_of, hex_of
 from tiffin.spec.image import ImageConfig, Index, Manifest, parse_config, parse_index
 from tiffin.spec.image import parse_manifest as _parse_manifest
 from tiffin.spec.platform import Platform, matches
@@ -23,11 +25,16 @@ def has_blob(content: ContentStore, digest: Digest) -> bool:
 
 
 def read_document(content: ContentStore, digest: Digest) -> bytes:
-    """Return a small blob; InvalidArgument if it is too large for a document, NotFound."""
+    """Return a small blob; InvalidArgument if it is too large, DataLoss if damaged, NotFound."""
     if content.info(digest).size > MAX_DOCUMENT:
         raise InvalidArgument(f"{digest} is larger than {MAX_DOCUMENT} bytes")
     with content.open(digest) as file:
-        return file.read()
+        data = file.read()
+    if hashlib.new(algorithm_of(digest), data).hexdigest() != hex_of(digest):
+        raise DataLoss(
+            f"{digest} is damaged on disk", hint="tiffin image verify --repair fetches it again"
+        )
+    return data
 
 
 def read_manifest(content: ContentStore, digest: Digest) -> Manifest:

@@ -95,7 +95,7 @@ class ImageStore:
         """Return every image, in no order."""
         found: list[Image] = []
         for record in self.records.all():
-            with suppress(NotFound):  # removed meanwhile
+            with suppress(NotFound, DataLoss):  # removed meanwhile, or damaged
                 found.append(self.get(record.id))
         return found
 
@@ -178,8 +178,7 @@ class ImageStore:
         is what destroying it frees. `names` are those that the image has lost already.
         """
         with self._garbage.lock:
-            image = self.get(image_id)
-            suspects = self._parts(image)
+            suspects = self._suspects(image_id)
             for reference in self.records.references(image_id):
                 self._garbage.suspect(reference.target)
             if operation is None:
@@ -217,6 +216,12 @@ class ImageStore:
             self.records.forget_retired(item)
             return self._collect(suspects)
 
+    def _suspects(self, image_id: Digest) -> set[str]:
+        try:
+            return self._parts(self.get(image_id))
+        except DataLoss:  # what it consisted of is known no more: a start sweeps it away
+            return {image_id}
+
     def _parts(self, image: Image) -> set[str]:
         compressed = (self.records.compressed(diff_id) for diff_id in image.config.diff_ids)
         return {*names_of(image), *(found.digest for found in compressed if found is not None)}
@@ -247,10 +252,11 @@ class ImageStore:
             try:
                 image = self.get(record.id)
                 self.unpacker.image(image)
-            except (NotFound, DataLoss, InvalidArgument) as error:
+            except (NotFound, InvalidArgument) as error:
                 self.records.remove(record.id)
                 dropped.append(f"{record.id}: dropped: {error}")
-            except OSError as error:  # a full disk, say: the next start tries again
+            except (DataLoss, OSError) as error:
+                # Damaged blobs can be fetched again; after a full disk the next start tries again.
                 dropped.append(f"{record.id}: not unpacked: {error}")
         self._garbage.sweep()
         return dropped

@@ -169,6 +169,18 @@ class PruneReport(Wire):
     space_reclaimed: int = field(name="SpaceReclaimed", default=0)
 
 
+class VerifyProblem(Wire, rename="pascal"):
+    """A part of an image that is not what it was. `POST /images/verify`, an extension."""
+
+    image_id: str = field(name="ImageID")
+    names: list[str]
+    digest: str
+    role: str
+    fault: str
+    repaired: bool
+    reason: str = ""
+
+
 class DistributionInspect(Wire):
     """`GET /distribution/{name}/json`."""
 

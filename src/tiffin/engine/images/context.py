@@ -9,7 +9,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from tiffin.engine.events import Events
 from tiffin.engine.trash.contract import Bin, NoBin
-from tiffin.errors import NotFound
+from tiffin.errors import DataLoss, NotFound
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease
 from tiffin.images.store import ImageStore
@@ -106,8 +106,8 @@ class ImageContext:
         attributes: dict[str, str] = {}
         try:
             attributes.update(self.store.resolve(image_id).config.config.labels)
-        except NotFound:
-            pass  # deleted: the event has the name alone
+        except (NotFound, DataLoss):
+            pass  # deleted or damaged: the event has the name alone
         attributes["name"] = name or image_id
         self.events.publish("image", action, image_id, attributes)
 

@@ -19,6 +19,7 @@ from tiffin.api.types.images import (
     ImageInspect,
     ImageSummary,
     PruneReport,
+    VerifyProblem,
 )
 from tiffin.engine.events import Events
 from tiffin.engine.images import archives, render
@@ -222,6 +223,16 @@ class Images:
     async def login(self, request: AuthRequest) -> AuthResponse:
         """Check credentials."""
         return await self.remote.login(request)
+
+    async def verify(
+        self, refs: Sequence[str], *, repair: bool = False, credentials: Credentials = ANONYMOUS,
+        emit: Progress = silent,
+    ) -> Sequence[VerifyProblem]:  # fmt: skip
+        """Compare all bytes of images with their digests; NotFound."""
+        from tiffin.engine.images.verify import Verification  # rare
+
+        verification = Verification(self._context, self._access, emit, repair, credentials)
+        return await verification.run(refs)
 
     async def search(self, term: str, limit: int, filters: Filters) -> list[Mapping[str, Any]]:
         """Search an index of repositories."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from tiffin.api import codec
 from tiffin.api.filters import Filters
 from tiffin.api.types.images import (
     DeleteItem,
@@ -14,6 +15,7 @@ from tiffin.api.types.images import (
     ImageInspect,
     ImageSummary,
     PruneReport,
+    VerifyProblem,
 )
 from tiffin.engine.images.archives import ImportRequest
 from tiffin.engine.images.context import Progress
@@ -35,6 +37,7 @@ from tiffin.spec.descriptor import platform_from_json
 from tiffin.spec.digest import parse_digest
 from tiffin.spec.platform import Platform, parse_platform
 from tiffin.spec.reference import Reference, parse_reference
+from tiffin.wire.jsonmessage import JsonMessage
 
 
 class Images(Protocol):
@@ -82,6 +85,12 @@ class Images(Protocol):
         self, reference: Reference, *, credentials: Credentials = ANONYMOUS, emit: Progress = ...
     ) -> None:
         """Push one or all tags."""
+
+    async def verify(
+        self, refs: Sequence[str], *, repair: bool = False, credentials: Credentials = ANONYMOUS,
+        emit: Progress,
+    ) -> Sequence[VerifyProblem]:  # fmt: skip
+        """Compare bytes with digests."""
 
     async def load(
         self, stream: Source, *, emit: Progress = ..., quiet: bool = False,
@@ -222,7 +231,18 @@ def _moving(images: Images) -> list[Route]:
         chunks = await images.save(names, _platform_object(request))
         return await stream_bytes(request, chunks, "application/x-tar")
 
+    async def verify(request: web.Request) -> web.StreamResponse:
+        async def work(emit: Emit) -> None:
+            problems = await images.verify(
+                request.query.getall("name", []), repair=flag(request, "repair"),
+                credentials=_credentials(request), emit=emit,
+            )  # fmt: skip
+            emit(JsonMessage(aux={"Problems": [codec.to_builtins(each) for each in problems]}))
+
+        return await progress_stream(request, work)
+
     return [
+        Route("POST", "/images/verify", verify),
         Route("POST", "/images/create", create),
         Route("POST", "/images/load", load),
         Route("GET", "/images/get", save),
