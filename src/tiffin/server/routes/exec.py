@@ -71,7 +71,7 @@ def routes(service: Execs) -> list[Route]:
         if request_version(request) < (1, 42):
             wanted.console_size = None
         execution = service.exec_claim(request.match_info["id"])
-        size = _size(wanted, execution)
+        size = _size(request, wanted, execution)
         if wanted.detach:
             await service.exec_start(execution, None, size)
             return web.Response(status=200)
@@ -93,8 +93,12 @@ def routes(service: Execs) -> list[Route]:
     ]
 
 
-def _size(wanted: ExecStartRequest, execution: Execution) -> tuple[int, int]:
-    size = wanted.console_size or execution.request.console_size or [0, 0]
+def _size(request: web.Request, wanted: ExecStartRequest, execution: Execution) -> tuple[int, int]:
+    """Return height and width, zeros where there is no terminal; InvalidArgument."""
+    if request_version(request) < (1, 42) or not execution.request.tty:
+        return 0, 0
+    at_start = wanted.console_size if wanted.tty else None
+    size = at_start or execution.request.console_size or [0, 0]
     if len(size) != 2 or not all(0 <= side <= 65535 for side in size):
         raise InvalidArgument(f"invalid console size: {size}")
     return size[0], size[1]
