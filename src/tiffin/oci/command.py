@@ -126,6 +126,9 @@ def execute(arguments: Sequence[str]) -> int:
 
 def plain(error: Exception) -> str:
     """Return an error's text without what only Docker's clients are used to."""
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror.lower()
+        return f"{error.filename}: {reason}" if error.filename else reason
     text = str(error)
     for marker in ("OCI runtime create failed: ", "OCI runtime exec failed: "):
         _, found, after = text.partition(marker)
