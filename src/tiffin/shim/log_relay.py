@@ -67,6 +67,9 @@ def _be_relay(connection: socket.socket, request: Create) -> NoReturn:
     try:
         os.dup2(connection.fileno(), 3)
         os.closerange(4, _CLOSED_FDS)
+        from tiffin.shim.keeper import name_process  # which imports what imports this
+
+        name_process("tiffin-log")
         # What belongs to the shim must neither be closed nor touched.
         gc.freeze()
         gc.enable()
