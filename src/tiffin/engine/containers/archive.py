@@ -63,6 +63,7 @@ class Archives:
         """Describe `path`; NotFound."""
         with self._root(path) as (root, inside, _), self._missing(path):
             name, follow = _split(path)
+            _check_directory(root, inside, path)
             found = archive.stat_path(root, inside, follow=follow)
             return PathStat(
                 name=name,
@@ -76,6 +77,7 @@ class Archives:
         """Write a tar of `path`; NotFound."""
         with self._root(path) as (root, inside, ids), self._missing(path):
             name, follow = _split(path)
+            _check_directory(root, inside, path)
             archive.pack(root, inside, sink, name=name, follow=follow, ids=ids)
 
     def unpack(
@@ -201,6 +203,12 @@ def _placed(item: ResolvedMount) -> list[Mount]:
         )
         for mount in item.mounts
     ]
+
+
+def _check_directory(root: Root, inside: str, path: str) -> None:
+    """Raise InvalidArgument if the path says that it is a directory and is none."""
+    if path.endswith(("/", "/.")) and not stat.S_ISDIR(root.stat(inside, follow=True).st_mode):
+        raise InvalidArgument(f"{path}: not a directory")
 
 
 def _split(path: str) -> tuple[str, bool]:

@@ -96,7 +96,7 @@ async def _build(
 ) -> Container:
     registry = context.registry
     identifier = ContainerId(new_id())
-    points = mount_points.plan_mounts(config, host, registry)
+    points = mount_points.plan_mounts(config, host, registry, str(context.roots.data))
     config.hostname = config.hostname or _default_hostname(context, host, identifier)
     async with AsyncExitStack() as undo:
         name = name or make_name(registry.has_name)

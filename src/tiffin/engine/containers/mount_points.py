@@ -10,7 +10,12 @@ from tiffin.api.types.containers import Config
 from tiffin.api.types.host_config import HostConfig
 from tiffin.engine.bundle.mount_point import MountKind, MountPoint
 from tiffin.engine.bundle.mount_requests import parse_mount, parse_tmpfs
-from tiffin.engine.bundle.mount_words import clean_target, parse_bind, parse_volumes_from
+from tiffin.engine.bundle.mount_words import (
+    PROPAGATIONS,
+    clean_target,
+    parse_bind,
+    parse_volumes_from,
+)
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.registry import Registry
 from tiffin.errors import Conflict, InvalidArgument, NotFound
@@ -20,13 +25,15 @@ from tiffin.spec.mount import Mount
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 
 
-def plan_mounts(config: Config, host: HostConfig, registry: Registry) -> list[MountPoint]:
+def plan_mounts(
+    config: Config, host: HostConfig, registry: Registry, daemon_root: str
+) -> list[MountPoint]:
     """Return the mount points in order of precedence, volumes not created yet.
 
     InvalidArgument for bad words and for two mounts at one place.
     """
     explicit: dict[str, MountPoint] = {}
-    for point in _explicit(host):
+    for point in _explicit(host, daemon_root):
         if point.target in explicit:
             raise InvalidArgument(f"Duplicate mount point: {point.target}")
         explicit[point.target] = point
@@ -47,13 +54,36 @@ def plan_mounts(config: Config, host: HostConfig, registry: Registry) -> list[Mo
     return list(points.values())
 
 
-def _explicit(host: HostConfig) -> Iterable[MountPoint]:
+def _explicit(host: HostConfig, daemon_root: str) -> Iterable[MountPoint]:
     for text in host.binds or ():
-        yield parse_bind(text, host.volume_driver)
+        point = parse_bind(text, host.volume_driver)
+        given = PROPAGATIONS.intersection(point.mode.split(","))
+        yield _slave(point, "".join(given), daemon_root)
     for request in host.mounts or ():
-        yield parse_mount(request)
+        options = request.bind_options
+        yield _slave(parse_mount(request), options.propagation if options else "", daemon_root)
     for target, options in (host.tmpfs or {}).items():
         yield parse_tmpfs(target, options)
+
+
+def _slave(point: MountPoint, given: str, daemon_root: str) -> MountPoint:
+    """Let a bind of the daemon's own files, or of what holds them, follow the host's mounts.
+
+    Otherwise the container would keep alive what the host unmounts there. InvalidArgument if
+    another propagation is `given`.
+    """
+    source = point.source
+    if point.kind is not MountKind.BIND or not (
+        source.startswith(daemon_root) or daemon_root.startswith(source)
+    ):
+        return point
+    if given not in ("", "rslave", "rshared"):
+        raise InvalidArgument(
+            'invalid mount config: must use either propagation mode "rslave" or "rshared" when'
+            f' mount source is within the daemon root, daemon root: "{daemon_root}", bind mount'
+            f' source: "{source}", propagation: "{given}"'
+        )
+    return point if given else replace(point, propagation="rslave")
 
 
 def _inherited(host: HostConfig, registry: Registry) -> Iterable[MountPoint]:

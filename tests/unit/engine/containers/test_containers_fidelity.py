@@ -99,3 +99,16 @@ async def test_a_signal_waits_for_a_program_that_has_just_been_started(make: Mak
     await until_heard(container, signal.SIGKILL, 60)
     await until_heard(container, signal.SIGINT, 60)
     assert time.monotonic() - began < 30
+
+
+async def test_binds_of_the_daemon_root_follow_the_host(lab: Lab, make: Make) -> None:
+    root = str(lab.roots.data)
+    for source in (root, f"{root}/deeper", "/"):
+        container = await make(host_config=HostConfig(binds=[f"{source}:/mnt"]))
+        assert container.spec.mounts[0].propagation == "rslave"
+    container = await make(host_config=HostConfig(binds=["/elsewhere:/mnt"]))
+    assert container.spec.mounts[0].propagation == "rprivate"
+    container = await make(host_config=HostConfig(binds=[f"{root}:/mnt:rshared"]))
+    assert container.spec.mounts[0].propagation == "rshared"
+    with pytest.raises(InvalidArgument, match='must use either propagation mode "rslave"'):
+        await make(host_config=HostConfig(binds=[f"{root}:/mnt:private"]))
