@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +96,25 @@ def test_nothing_is_kept_if_the_user_wants_that(make_daemon: Callable[..., Daemo
     daemon = make_daemon("--trash-age", "0")
     daemon.docker("rmi", daemon.import_busybox())
     assert "The trash is empty" in daemon.tiffin("undo", check=False).stderr
+
+
+def test_disk_usage_adds_up(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon()
+    furnish(daemon, daemon.import_busybox())
+    daemon.docker("run", "--name", "gone", "app:v1", "sh", "-c", "head -c 3000000 /dev/zero > /x")
+    daemon.docker("container", "prune", "-f", "--filter", "label!=keep")
+    status, usage = daemon.api("GET", "/system/df?disk=1")
+    assert status == 200
+    disk = usage["Disk"]
+    assert disk["Trash"] > 3_000_000
+    assert disk["Image layers"] > 1_000_000 < disk["Image blobs"]
+    assert disk["Volumes"] > 0
+    du = subprocess.run(["du", "-s", "-B1", daemon.roots.data], capture_output=True, check=True)
+    assert abs(sum(disk.values()) - int(du.stdout.split()[0])) < 100_000  # the database goes on
+    shown = daemon.tiffin("system", "df", "-v").stdout
+    assert "Disk usage:" in shown
+    assert shown.splitlines()[-1].startswith("Total")
+    assert "Disk" not in daemon.api("GET", "/system/df")[1]
 
 
 def taken(root: Path) -> int:

@@ -164,7 +164,7 @@ async def running_engine(config: Config) -> AsyncIterator[Engine]:
             describe(config),
             host,
             events,
-            nouns(containers, images, volumes, builds),
+            nouns(roots, containers, images, volumes, builds),
         )
 
         def reconfigure(changed: Config) -> None:
@@ -264,7 +264,9 @@ def security_options(defaults: ContainerDefaults) -> tuple[str, ...]:
     return tuple(options)
 
 
-def nouns(containers: Containers, images: Images, volumes: Volumes, builds: Builds) -> Nouns:
+def nouns(
+    roots: Roots, containers: Containers, images: Images, volumes: Volumes, builds: Builds
+) -> Nouns:
     """Return what the daemon's own routes tell of the other services."""
 
     def counts() -> Counts:
@@ -283,10 +285,22 @@ def nouns(containers: Containers, images: Images, volumes: Volumes, builds: Buil
     async def build_usage() -> list[Any]:
         return list(await builds.disk_usage())
 
+    async def disk() -> dict[str, int]:
+        from tiffin.engine.disk import Living, measure  # rare
+
+        store = images.store
+        living = Living(
+            await asyncio.to_thread(store.reach),
+            *await containers.identifiers(),
+            volumes.directories(),
+        )
+        return await asyncio.to_thread(measure, roots, store.snapshotter, living)
+
     return Nouns(
         containers=counts,
         images=images.count,
         layers_size=images.layers_size,
+        disk=disk,
         usage={
             "container": container_usage,
             "image": image_usage,

@@ -83,6 +83,8 @@ class Nouns:
     layers_size: Callable[[], Awaitable[int]]
     usage: Mapping[str, Callable[[], Awaitable[list[Any]]]] = field(default_factory=dict)
     """By the words of `DISK_USAGE_TYPES`."""
+    disk: Callable[[], Awaitable[dict[str, int]]] | None = None
+    """Measures the data root, by heading."""
 
 
 class System:
@@ -203,7 +205,9 @@ class System:
             since_ns=since_ns, until_ns=until_ns, accepts=lambda event: accepts(event, filters)
         )
 
-    async def disk_usage(self, types: Collection[str] = ()) -> DiskUsage:
+    async def disk_usage(
+        self, types: Collection[str] = (), *, whole_disk: bool = False
+    ) -> DiskUsage:
         """Measure what takes room; only `types` if any are given. InvalidArgument."""
         for kind in types:
             if kind not in DISK_USAGE_TYPES:
@@ -220,6 +224,7 @@ class System:
             containers=found.get("container"),
             volumes=found.get("volume"),
             build_cache=found.get("build-cache"),
+            disk=await self._nouns.disk() if whole_disk and self._nouns.disk else {},
         )
 
 

@@ -1,6 +1,7 @@
 """How much a tree holds."""
 
 import os
+import stat
 from pathlib import Path
 
 
@@ -36,3 +37,45 @@ def measure(path: Path | str) -> tuple[int, int]:
                     size += status.st_size
                 inodes += 1
     return size, inodes
+
+
+class Allocation:
+    """Counts blocks on disk as du(1) does: each file and directory once, whatever its names."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[int, int]] = set()
+
+    def of(self, path: Path | str) -> int:
+        """Return the bytes allocated for `path` and all below it that were not counted before.
+
+        Other file systems mounted below are left out, as is what vanishes meanwhile.
+        """
+        try:
+            root = os.lstat(path)
+        except FileNotFoundError:
+            return 0
+        total = self._count(root)
+        pending = [str(path)] if stat.S_ISDIR(root.st_mode) else []
+        while pending:
+            try:
+                entries = os.scandir(pending.pop())
+            except OSError:
+                continue
+            with entries:
+                for entry in entries:
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    if status.st_dev == root.st_dev:
+                        total += self._count(status)
+                        if entry.is_dir(follow_symlinks=False):
+                            pending.append(entry.path)
+        return total
+
+    def _count(self, status: os.stat_result) -> int:
+        key = status.st_dev, status.st_ino
+        if key in self._seen:
+            return 0
+        self._seen.add(key)
+        return status.st_blocks * 512

@@ -36,6 +36,16 @@ class Removed:
     size: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Names of what images consist of, and of what only retired ones still do."""
+
+    blobs: frozenset[str]
+    snapshots: frozenset[str]
+    retired_blobs: frozenset[str]
+    retired_snapshots: frozenset[str]
+
+
 class Garbage:
     """The collector. `config_of` reads the config of an image that exists."""
 
@@ -84,6 +94,17 @@ class Garbage:
         """Look at a manifest or index, and all below it, at the next collection."""
         with self.lock:
             self._mark(descriptor, self._deferred)
+
+    def reach(self) -> Reach:
+        """Tell what belongs to images; DataLoss if one cannot be read."""
+        with self.lock:
+            blobs, snapshots = self._reachable()
+            all_blobs, all_snapshots = set(blobs), set(snapshots)
+            self._keep_retired(all_blobs, all_snapshots)
+        return Reach(
+            frozenset(blobs), frozenset(snapshots), frozenset(all_blobs - blobs),
+            frozenset(all_snapshots - snapshots),
+        )  # fmt: skip
 
     def would_remove(self, suspects: Iterable[str], without: Collection[Digest]) -> Removed:
         """Tell what of `suspects` would go if these images did, and nothing were retired."""

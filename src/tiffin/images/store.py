@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from tiffin.content.store import ContentStore
 from tiffin.errors import DataLoss, InvalidArgument, NotFound
-from tiffin.images.garbage import Garbage, Removed, Roots
+from tiffin.images.garbage import Garbage, Reach, Removed, Roots
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease, Leases
 from tiffin.images.manifests import has_blob, read_config, read_image
@@ -189,6 +189,10 @@ class ImageStore:
                 self.records.retire(image_id, operation, names, removed.size)
             self._images.pop(image_id, None)
             return removed
+
+    def reach(self) -> Reach:
+        """Tell which blobs and snapshots belong to images, and which to removed ones."""
+        return self._garbage.reach()
 
     def would_remove(self, images: Collection[Image]) -> Removed:
         """Tell what removing these images together would free."""

@@ -208,10 +208,12 @@ class EventMessage(Wire):
 class DiskUsage(Wire):
     """`GET /system/df`; null for what was not asked for. Items are the nouns' own list entries."""
 
-    omit_empty: ClassVar[frozenset[str]] = frozenset({"BuilderSize"})
+    omit_empty: ClassVar[frozenset[str]] = frozenset({"BuilderSize", "Disk"})
 
     layers_size: int = field(name="LayersSize", default=0)
     images: list[Any] | None = field(name="Images", default=None)
     containers: list[Any] | None = field(name="Containers", default=None)
     volumes: list[Any] | None = field(name="Volumes", default=None)
     build_cache: list[Any] | None = field(name="BuildCache", default=None)
+    disk: dict[str, int] = field(name="Disk", default_factory=dict)
+    """Bytes on disk by heading, which add up to the data root's: an extension (`disk=1`)."""

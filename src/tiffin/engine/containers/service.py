@@ -101,6 +101,12 @@ class Containers:
         """Return the live object; NotFound `No such container: …`, InvalidArgument."""
         return self._context.registry.find(reference)
 
+    async def identifiers(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the ids of all containers, and of those in the trash."""
+        retired = await asyncio.to_thread(self._context.store.retired_containers)
+        present = frozenset(container.id for container in self._context.registry)
+        return present, frozenset(container.id for container in retired)
+
     async def list(self, options: ListOptions) -> Sequence[ContainerSummary]:
         """Return summaries, newest first."""
         return await listing.list_containers(self._context, options)

@@ -110,6 +110,10 @@ class Volumes:
         """Describe a volume; NotFound."""
         return self._wire(self._registry.get(name).spec)
 
+    def directories(self) -> frozenset[str]:
+        """Return the names of the directories of all volumes."""
+        return frozenset(state.spec.id for state in self._registry.all())
+
     async def disk_usage(self) -> Sequence[Volume]:
         """Describe all volumes with what they take."""
         states = self._registry.all()

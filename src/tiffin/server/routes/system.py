@@ -9,6 +9,7 @@ from tiffin.api import codec
 from tiffin.api.types.system import DiskUsage, SystemInfo, SystemVersion
 from tiffin.errors import NotFound, Unavailable, Unimplemented
 from tiffin.server.json import json_response
+from tiffin.server.query import flag
 from tiffin.server.routing import Handler, Route
 from tiffin.server.version import request_version
 
@@ -33,7 +34,9 @@ class System(Protocol):
     async def info(self) -> SystemInfo:
         """Describe the daemon."""
 
-    async def disk_usage(self, types: Collection[str] = ()) -> DiskUsage:
+    async def disk_usage(
+        self, types: Collection[str] = (), *, whole_disk: bool = False
+    ) -> DiskUsage:
         """Measure what takes room."""
 
 
@@ -58,7 +61,8 @@ def routes(system: System) -> list[Route]:
         return json_response(told)
 
     async def disk_usage(request: web.Request) -> web.Response:
-        return json_response(await system.disk_usage(request.query.getall("type", [])))
+        types = request.query.getall("type", [])
+        return json_response(await system.disk_usage(types, whole_disk=flag(request, "disk")))
 
     async def no_plugins(request: web.Request) -> web.Response:
         del request
