@@ -2,8 +2,8 @@
 
     python -m tests.guest.guest_run [pytest's arguments]
 
-Without arguments those in `tests/guest/inside` and those of `tests/root` that concern groups and the
-runtime. Prints what the guest says; ends with pytest's status there.
+Without names of tests, those in `tests/guest/inside` and those of `tests/root` that concern groups
+and the runtime's life. Prints what the guest says; ends with pytest's status there.
 """
 
 import os
@@ -37,7 +37,8 @@ def main(arguments: list[str]) -> int:
         began = time.monotonic()
         image = guest_image.build(CACHE, Path(place))
         say(f"built in {time.monotonic() - began:.0f} s")
-        return boot(image, arguments or list(DEFAULT))
+        names_tests = any(not argument.startswith("-") for argument in arguments)
+        return boot(image, [*arguments, *(() if names_tests else DEFAULT)])
 
 
 def boot(image: guest_image.GuestImage, arguments: list[str]) -> int:

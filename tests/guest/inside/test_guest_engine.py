@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -193,18 +194,25 @@ def test_memory_that_runs_out(engine: Engine) -> None:
     engine.remove("three")
 
 
+def last_number(output: str) -> int:
+    """Return the number that framed output ends with."""
+    found = re.search(r"(\d+)\s*$", output)
+    assert found, output
+    return int(found[1])
+
+
 def test_a_layer_of_limited_size(engine: Engine) -> None:
     script = "busybox dd if=/dev/zero of=/big bs=1M count=20 2>&1; busybox stat -c %s /big"
     engine.run("full", script, StorageOpt={"size": "8M"})
     assert engine.call("POST", "/containers/full/wait")[1]["StatusCode"] == 0
     output = engine.call("GET", "/containers/full/logs?stdout=1&stderr=1")[1]
     assert "No space left on device" in output
-    assert 6 << 20 < int(output.split()[-1]) <= 8 << 20
+    assert 6 << 20 < last_number(output) <= 8 << 20
     engine.remove("full")
     engine.run("wide", script)
     assert engine.call("POST", "/containers/wide/wait")[1]["StatusCode"] == 0
     output = engine.call("GET", "/containers/wide/logs?stdout=1&stderr=1")[1]
-    assert int(output.split()[-1]) == 20 << 20
+    assert last_number(output) == 20 << 20
     engine.remove("wide")
 
 
