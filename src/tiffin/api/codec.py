@@ -16,9 +16,13 @@ from tiffin.errors import InvalidArgument
 
 
 class Wire(msgspec.Struct, kw_only=True):
-    """Base of all wire types. `omit_empty` holds encoded member names, as on the wire."""
+    """Base of all wire types. `omit_empty` holds encoded member names, as on the wire.
+
+    A base class's members stand first, or after the member `base_after`, as Go has embedded types.
+    """
 
     omit_empty: ClassVar[frozenset[str]] = frozenset()
+    base_after: ClassVar[str] = ""
 
 
 T = TypeVar("T")
@@ -88,12 +92,18 @@ def _is_empty(value: object) -> bool:
 
 
 @functools.cache
-def _fields(kind: type) -> tuple[msgspec.structs.FieldInfo, ...]:
-    return msgspec.structs.fields(kind)
+def _fields(kind: type[Wire]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    fields = msgspec.structs.fields(kind)
+    if not kind.base_after:
+        return fields
+    base = len(msgspec.structs.fields(kind.__mro__[1]))
+    names = [field.encode_name for field in fields]
+    place = names.index(kind.base_after) + 1
+    return (*fields[base:place], *fields[:base], *fields[place:])
 
 
 @functools.cache
-def _members(kind: type) -> dict[str, tuple[str, Any]]:
+def _members(kind: type[Wire]) -> dict[str, tuple[str, Any]]:
     return {field.encode_name.lower(): (field.encode_name, field.type) for field in _fields(kind)}
 
 

@@ -110,8 +110,8 @@ class State(Wire, rename="pascal"):
 class GraphDriver(Wire, rename="pascal"):
     """Where the root filesystem lives."""
 
-    name: str = ""
     data: dict[str, str] | None = None
+    name: str = ""
 
 
 class ContainerInspect(Wire, rename="pascal"):

@@ -27,6 +27,7 @@ class HostConfig(Resources, rename="pascal"):
     omit_empty: ClassVar[frozenset[str]] = Resources.omit_empty | {
         "Annotations", "Mounts", "StorageOpt", "Tmpfs", "Sysctls"
     }  # fmt: skip
+    base_after: ClassVar[str] = "Isolation"
     binds: list[str] | None = None
     container_id_file: str = msgspec.field(default="", name="ContainerIDFile")
     log_config: LogConfig = msgspec.field(default_factory=LogConfig)

@@ -60,8 +60,8 @@ def _explicit(host: HostConfig, daemon_root: str) -> Iterable[MountPoint]:
         given = PROPAGATIONS.intersection(point.mode.split(","))
         yield _slave(point, "".join(given), daemon_root)
     for request in host.mounts or ():
-        options = request.bind_options
-        yield _slave(parse_mount(request), options.propagation if options else "", daemon_root)
+        bind = request.bind_options
+        yield _slave(parse_mount(request), bind.propagation if bind else "", daemon_root)
     for target, options in (host.tmpfs or {}).items():
         yield parse_tmpfs(target, options)
 
