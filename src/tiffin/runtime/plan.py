@@ -167,8 +167,8 @@ def plan(container_id: str, config: Config, prepared: Prepared, filter_program: 
         pivot=(*_hooks_before_pivot(config, prepared), *_pivot(config, prepared)),
         become=tuple(_become(process, config.personality, needs_filter=bool(filter_program))),
         last=(
-            *_hooks_before_program(config, prepared),
             *_last(process, filter_program, config.seccomp),
+            *_hooks_before_program(config, prepared),
         ),
     )
 

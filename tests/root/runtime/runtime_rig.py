@@ -122,7 +122,12 @@ class Rig:
 
     @contextmanager
     def task(
-        self, document: dict[str, Any], stdio: Stdio, *, start: bool = True, **options: bool
+        self,
+        document: dict[str, Any],
+        stdio: Stdio,
+        *,
+        start: bool = True,
+        **options: Any,  # noqa: ANN401
     ) -> Iterator[OwnTask]:
         """Create and start a task; deleted at the end."""
         choices = CreateOptions(warn=self.warnings.append, explain=self.steps.append, **options)
