@@ -42,7 +42,7 @@ def test_kernel_file_systems_go_where_they_are_said_to(rig: Rig, host: Path, nam
     for target in (str(host), "/tmp", "../../../../tmp"):
         document = rig.config("true")
         (upper(rig) / name).symlink_to(target)
-        with pytest.raises(FailedPrecondition, match="symbolic links|ordinary directory"):
+        with pytest.raises(FailedPrecondition, match=r"symbolic links|ordinary directory"):
             rig.run(document)
 
 
