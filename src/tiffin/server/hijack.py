@@ -16,6 +16,7 @@ The handler returns `connection.response`; it then has nothing more to send.
 import logging
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +26,6 @@ from aiohttp.web_protocol import RequestHandler
 
 from tiffin.errors import Cancelled
 from tiffin.server.status import error_response
-from tiffin.server.tls import TlsTransport
 
 log = logging.getLogger(__name__)
 
@@ -223,7 +223,9 @@ async def hijack(
         raise Cancelled("the client is gone")
     transport.pause_reading()
     await _send_all(http, _head(request, content_type, protocol))
-    fd = transport.detach() if isinstance(transport, TlsTransport) else _duplicate(transport)
+    # Only `tls.TlsTransport` has it, whose module is not loaded where nobody speaks TLS.
+    detach: Callable[[], int] | None = getattr(transport, "detach", None)
+    fd = _duplicate(transport) if detach is None else detach()
     return Connection(fd, http.take_held())
 
 
