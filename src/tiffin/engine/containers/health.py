@@ -38,10 +38,10 @@ def test_command(container: Container) -> list[str]:
     return [*(config.shell or ["/bin/sh", "-c"]), *test[1:]]
 
 
-def begin(context: Context, container: Container, *, adopted: bool = False) -> None:
-    """Check from now on a container that has just started, if it has a check.
+def begin(context: Context, container: Container) -> None:
+    """Check from now on a container that has just started or was adopted, if it has a check.
 
-    One that was `adopted` from an earlier daemon goes on with the health it had.
+    Earlier results stay to be seen, but its health is to be found out anew, as with Docker.
     """
     command, settings = test_command(container), container.spec.config.healthcheck
     if not command or settings is None:
@@ -49,8 +49,7 @@ def begin(context: Context, container: Container, *, adopted: bool = False) -> N
         return
     if container.health is None:
         container.health = Health(status="starting")
-    elif not adopted:
-        container.health.status, container.health.failing_streak = "starting", 0
+    container.health.status, container.health.failing_streak = "starting", 0
     container.health_checks = asyncio.create_task(
         _check_for_ever(context, container, settings, command), name=f"health {container.id}"
     )

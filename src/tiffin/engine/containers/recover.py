@@ -108,7 +108,7 @@ async def _reconcile(context: Context, container: Container) -> None:
         if instance.status not in ALIVE:
             instance.status = Status.RUNNING
         context.store.save(container)
-        supervise.follow(context, container, found, adopted=True)
+        supervise.follow(context, container, found)
 
 
 async def resume(context: Context) -> None:

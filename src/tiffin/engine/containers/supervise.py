@@ -25,9 +25,7 @@ async def launch_supervised(
     follow(context, container, handle)
 
 
-def follow(
-    context: Context, container: Container, handle: TaskHandle, *, adopted: bool = False
-) -> None:
+def follow(context: Context, container: Container, handle: TaskHandle) -> None:
     """Have the end of a run waited for, and its health checked."""
     container.supervisor = asyncio.create_task(
         supervise(context, container, handle), name=f"supervise {container.id}"
@@ -36,7 +34,7 @@ def follow(
         not container.instance.oom_killed
     ):
         _note_oom(context, container)
-    health.begin(context, container, adopted=adopted)
+    health.begin(context, container)
 
 
 def _note_oom(context: Context, container: Container) -> None:

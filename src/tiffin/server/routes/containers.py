@@ -215,6 +215,8 @@ def _changing(service: Containers) -> list[Route]:
         wanted = await body(request, UpdateRequest)
         if request_version(request) < (1, 40):
             wanted.pids_limit = None
+        if wanted.pids_limit is not None:
+            wanted.pids_limit = max(0, wanted.pids_limit)  # nothing below stands for more
         return json_response(await service.update(_name(request), wanted))
 
     async def prune(request: web.Request) -> web.Response:

@@ -5,15 +5,18 @@ import signal
 import time
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from tests.unit.engine.containers.conftest import Make
 
 from tiffin.api.filters import Filters
+from tiffin.api.types.containers import Health, HealthResult
 from tiffin.api.types.host_config import HostConfig
 from tiffin.engine.bundle.environment import environment
 from tiffin.engine.bundle.mount_words import parse_bind
 from tiffin.engine.bundle.users import resolve_user
 from tiffin.engine.containers.listing import ListOptions
+from tiffin.engine.containers.model import Instance
 from tiffin.engine.containers.resize import parse_size
 from tiffin.engine.containers.service import Containers
 from tiffin.engine.containers.settle import has_decided, until_heard
@@ -112,3 +115,9 @@ async def test_binds_of_the_daemon_root_follow_the_host(lab: Lab, make: Make) ->
     assert container.spec.mounts[0].propagation == "rshared"
     with pytest.raises(InvalidArgument, match='must use either propagation mode "rslave"'):
         await make(host_config=HostConfig(binds=[f"{root}:/mnt:private"]))
+
+
+def test_results_of_health_checks_are_stored() -> None:
+    health = Health(status="unhealthy", failing_streak=3, log=[HealthResult(exit_code=1)])
+    stored = msgspec.json.encode(Instance(health=health))
+    assert msgspec.json.decode(stored, type=Instance).health == health
