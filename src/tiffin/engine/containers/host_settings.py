@@ -195,9 +195,14 @@ def complete(
 
 
 def _log_config(wanted: LogConfig, settings: Settings) -> LogConfig:
-    """Complete it; the daemon's options hold for the daemon's driver only. InvalidArgument."""
+    """Complete it; the daemon's options hold for its driver, those of the copy for all of them.
+
+    InvalidArgument.
+    """
     driver = wanted.type or settings.log_driver
-    defaults = (settings.log_options or {}) if driver == settings.log_driver else {}
+    defaults = settings.log_options or {}
+    if driver != settings.log_driver:
+        defaults = {name: text for name, text in defaults.items() if log_options.is_cache(name)}
     options = {**defaults, **(wanted.config or {})}
     log_options.validate(driver, options)
     return LogConfig(type=driver, config=options)
