@@ -352,7 +352,11 @@ def _idmaps(items: list[_Reader]) -> dict[int, IdMappings]:
 
 def _refuse(linux: _Reader) -> None:
     """Raise InvalidArgument for what would silently not be done."""
-    for key, what in (("intelRdt", "Intel RDT"), ("memoryPolicy", "a NUMA memory policy")):
+    for key, what in (
+        ("intelRdt", "Intel RDT"),
+        ("memoryPolicy", "a NUMA memory policy"),
+        ("netDevices", "moving a network device of the host"),
+    ):
         if linux.section(key).value:
             raise InvalidArgument(f"{linux.name}.{key}: {what} is not offered by this runtime")
 

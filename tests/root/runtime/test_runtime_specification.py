@@ -103,7 +103,7 @@ def test_offsets_need_a_time_namespace(rig: Rig) -> None:
         rig.shell("true", linux={"timeOffsets": {"monotonic": {"secs": 1}}})
 
 
-@pytest.mark.parametrize("member", ["intelRdt", "memoryPolicy"])
+@pytest.mark.parametrize("member", ["intelRdt", "memoryPolicy", "netDevices"])
 def test_what_is_not_done_is_refused(rig: Rig, member: str) -> None:
     with pytest.raises(InvalidArgument, match=f"{member}: .* is not offered by this runtime"):
         rig.shell("true", linux={member: {"closID": "x"}})

@@ -49,7 +49,7 @@ def features() -> dict[str, Any]:
             "selinux": {"enabled": True},
             "intelRdt": {"enabled": False},
             "mountExtensions": {"idmap": {"enabled": True}},
-            "netDevices": {"enabled": True},
+            "netDevices": {"enabled": False},
         },
         "annotations": {"org.tiffin.version": __version__},
         "potentiallyUnsafeConfigAnnotations": ["org.tiffin.rootfs"],
