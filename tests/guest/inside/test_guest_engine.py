@@ -81,7 +81,7 @@ class Engine:
 
     def group(self, name: str) -> Path:
         """Return the directory of a container's cgroup."""
-        return Path("/sys/fs/cgroup") / self.roots.tag / self.inspect(name)["Id"]
+        return Path("/sys/fs/cgroup") / self.roots.tag / str(self.inspect(name)["Id"])
 
     def remove(self, name: str) -> None:
         """Remove it by force."""

@@ -13,6 +13,7 @@ from tiffin.linux import pidfd
 from tiffin.linux.cgroups import v2
 from tiffin.linux.cgroups.group import Resources, write
 from tiffin.linux.cgroups.hierarchy import open_group
+from tiffin.linux.cgroups.layout import Layout
 from tiffin.linux.cgroups.v2 import GroupV2
 
 ROOT = Path("/sys/fs/cgroup")
@@ -196,9 +197,7 @@ def test_what_looks_like_the_root_is_evacuated() -> None:
     write(f"{ROOT}/cgroup.subtree_control", "+memory +pids")
     write(f"{place}/cgroup.procs", str(pid))
     try:
-        group = GroupV2(
-            "/tiffin/one", v2.Layout(unified=str(place), controllers=("memory", "pids"))
-        )
+        group = GroupV2("/tiffin/one", Layout(unified=str(place), controllers=("memory", "pids")))
         group.create({"memory": {"limit": 16 << 20}}, no_warning)
         assert (place / "init/cgroup.procs").read_text() == f"{pid}\n"
         assert (place / "tiffin/one/memory.max").read_text() == f"{16 << 20}\n"
