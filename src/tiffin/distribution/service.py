@@ -119,6 +119,8 @@ async def _collect_regularly(config: Config, parts: Registry) -> None:
             log.info("collected %d blobs, %d bytes", found.blobs, found.bytes)
         except (TiffinError, OSError) as error:
             log.error("collecting garbage failed: %s", error)
+        except Exception:
+            log.exception("collecting garbage failed")
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:

@@ -178,6 +178,18 @@ async def test_ranges_and_conditions(lab: RegistryLab) -> None:
     assert (await lab.ask("GET", path, Range="bytes=0-9", If_Range=f'"{DIGEST}"')).status == 206
 
 
+async def test_a_blob_that_goes_meanwhile(
+    lab: RegistryLab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = f"/v2/a/b/blobs/{await lab.push_blob('a/b', DATA)}"
+    from tiffin.distribution.storage.filesystem import FilesystemDriver
+
+    monkeypatch.setattr(FilesystemDriver, "path", lambda *_: tmp_path / "gone")
+    assert (await lab.ask("GET", path)).code == "BLOB_UNKNOWN"
+    monkeypatch.setattr(FilesystemDriver, "path", lambda *_: None)
+    assert (await lab.ask("GET", path)).body == DATA
+
+
 async def test_mounts(lab: RegistryLab) -> None:
     await lab.push_blob("source", DATA)
     assert (await lab.ask("GET", f"/v2/target/blobs/{DIGEST}")).code == "BLOB_UNKNOWN"

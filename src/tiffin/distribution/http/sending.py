@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import cast
 
 from aiohttp import web
 from aiohttp.http_writer import StreamWriter
 
 from tiffin.distribution.contents import Readable
+from tiffin.distribution.errors import Code, DistributionError
 from tiffin.distribution.http.conditions import is_unmodified, wants_range
 from tiffin.distribution.ranges import ByteRange, Unsatisfiable, parse_range
+from tiffin.errors import NotFound
 from tiffin.spec.digest import Digest
 
 # One call sends until the socket is full. A fast reader never lets it be full, and everybody else
@@ -20,7 +23,7 @@ _BLOCK = 256 << 10
 
 
 async def send_blob(request: web.Request, digest: Digest, blob: Readable) -> web.StreamResponse:
-    """Answer GET and HEAD of a blob: whole, a range, or 304."""
+    """Answer GET and HEAD of a blob: whole, a range, or 304; BLOB_UNKNOWN if it has just gone."""
     headers = {
         "Docker-Content-Digest": digest,
         "ETag": f'"{digest}"',
@@ -46,20 +49,23 @@ async def send_blob(request: web.Request, digest: Digest, blob: Readable) -> web
     if request.method == "HEAD" or not length:
         await response.prepare(request)
         await response.write_eof()
-    elif blob.path is not None and request.get_extra_info("sslcontext") is None:
-        await _send_file(request, response, blob, first, length)
-    else:
-        async with aclosing(cast("_Closing", blob.read(first, length))) as chunks:
-            await _send_chunks(request, response, chunks)
+        return response
+    try:
+        if blob.path is not None and request.get_extra_info("sslcontext") is None:
+            await _send_file(request, response, blob.path, first, length)
+        else:
+            async with aclosing(cast("_Closing", blob.read(first, length))) as chunks:
+                await _send_chunks(request, response, chunks)
+    except (FileNotFoundError, NotFound) as error:
+        raise DistributionError(Code.BLOB_UNKNOWN, detail={"digest": digest}) from error
     return response
 
 
 async def _send_file(
-    request: web.Request, response: web.StreamResponse, blob: Readable, first: int, length: int
+    request: web.Request, response: web.StreamResponse, path: Path, first: int, length: int
 ) -> None:
-    assert blob.path is not None
     loop = asyncio.get_running_loop()
-    with blob.path.open("rb", buffering=0) as file:
+    with path.open("rb", buffering=0) as file:
         writer = await response.prepare(request)
         cast("StreamWriter", writer).send_headers()
         end = first + length
