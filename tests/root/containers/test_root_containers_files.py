@@ -92,7 +92,7 @@ async def test_users_come_from_the_image(lab: RealLab, service: Containers) -> N
     container = service.find(await make(service))
     container.spec.config.user = "user"
     account = await asyncio.to_thread(find_account, lab.context, container)
-    assert (account.uid, account.gid, account.groups, account.home) == (7, 8, (9,), "/home/user")
+    assert (account.uid, account.gid, account.groups, account.home) == (7, 8, (8, 9), "/home/user")
 
 
 async def test_passwd_never_is_the_hosts_nor_a_device(lab: RealLab, service: Containers) -> None:
