@@ -67,12 +67,8 @@ async def _end(
         async with asyncio.timeout(patience_s):
             await end
         return
-    except Conflict:
-        if not container.alive:
-            return
-        raise
-    except TimeoutError:
-        pass
+    except (Conflict, TimeoutError):
+        pass  # of its own accord, and that is not recorded yet, or not at all
     await kill_and_wait(context, container)
 
 

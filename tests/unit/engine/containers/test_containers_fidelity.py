@@ -20,6 +20,7 @@ from tiffin.engine.containers.model import Instance
 from tiffin.engine.containers.resize import parse_size
 from tiffin.engine.containers.service import Containers
 from tiffin.engine.containers.settle import has_decided, until_heard
+from tiffin.engine.containers.status import Status
 from tiffin.errors import InvalidArgument
 from tiffin.testing.fake_engine import Lab
 
@@ -121,3 +122,12 @@ def test_results_of_health_checks_are_stored() -> None:
     health = Health(status="unhealthy", failing_streak=3, log=[HealthResult(exit_code=1)])
     stored = msgspec.json.encode(Instance(health=health))
     assert msgspec.json.decode(stored, type=Instance).health == health
+
+
+async def test_stop_meets_a_program_that_has_just_ended(
+    lab: Lab, service: Containers, make: Make
+) -> None:
+    container = await make("web", start=True)
+    lab.tasks.last.end(0)  # nobody has noted it yet
+    await service.stop("web")
+    assert container.status is Status.EXITED
