@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tiffin.errors import FailedPrecondition, InvalidArgument
+from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.oci.command import Call
 from tiffin.oci.container import process_state
 from tiffin.oci.flags import FLAG, NUMBER, Flag
@@ -185,9 +186,18 @@ def _settle(document: JsonObject, container_id: str, bundle: Path) -> JsonObject
     if listening:
         extra = [f"LISTEN_FDS={listening}", "LISTEN_PID=1"]
         process["env"] = [*(process.get("env") or []), *extra]
+    _check_resources(linux)
     if not os.path.isdir(root["path"]) and "annotations" not in document:
         raise FailedPrecondition(f"invalid rootfs: stat {root['path']}: no such file or directory")
     return {**document, "root": root, "linux": linux, "process": process}
+
+
+def _check_resources(linux: JsonObject) -> None:
+    """Raise InvalidArgument for limits that cannot be read, before anything is made of them."""
+    try:
+        open_group(str(linux["cgroupsPath"])).join_files(linux.get("resources") or {})
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidArgument(f"linux.resources: {type(error).__name__} {error}") from error
 
 
 def _record(container_id: str, bundle: Path, document: JsonObject, task: OwnTask) -> Record:

@@ -7,6 +7,7 @@ or reports an error and ends. Nothing of the parent is used but values.
 import fcntl
 import gc
 import os
+import signal
 import socket
 import stat
 import sys
@@ -32,6 +33,7 @@ EXEC_FAILED = 255
 """Exit code of a program that was found but that the kernel refused to execute."""
 
 _LONGEST_PASSWD = 1 << 20
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +173,15 @@ class _Child:
 
     def _go_through_gate(self) -> None:
         """Go on with whoever connects: the runtime that has made this process is gone."""
+        # The first process of a namespace is only killed by signals that it handles.
+        for number in _ENDING:
+            signal.signal(number, lambda number, _frame: os._exit(128 + number))
         with socket.socket(fileno=self._options.gate) as gate:
             connection, _ = gate.accept()
         self._channel.close()
         self._channel = Channel(connection)
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
 
     def _await(self, kind: Kind) -> None:
         message = self._channel.receive()

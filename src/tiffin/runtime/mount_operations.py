@@ -466,10 +466,29 @@ class MoveRoot:
     def execute(self, place: Place) -> None:
         """See `Operation`."""
         os.fchdir(place.root.fd)
+        _hide_kernel_mounts(os.getcwd())
         mount_api.mount(".", "/", "", MS_MOVE)
         os.chroot(".")
         os.chdir("/")
         place.close()
+
+
+def _hide_kernel_mounts(root: str) -> None:
+    """Take the host's proc and sysfs away, through which more could be seen than in the container's.
+
+    Where one cannot be unmounted, an empty file system lies over it.
+    """
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        lines = [line.partition(" - ") for line in file]
+    places = [
+        before.split()[4] for before, _, after in lines if after.split()[0] in ("proc", "sysfs")
+    ]
+    for path in reversed([item for item in places if not item.startswith(f"{root}/")]):
+        try:
+            mount_api.mount("", path, "", MS_PRIVATE)
+            mount_api.umount2(path, MNT_DETACH)
+        except OSError:
+            mount_api.mount("tmpfs", path, "tmpfs", 0)
 
 
 @dataclass(frozen=True, slots=True)
