@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tiffin.errors import FailedPrecondition
-from tiffin.linux import pidfd
 from tiffin.linux.cgroups.group import Group
 from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.oci.log import Log
@@ -77,6 +76,8 @@ class Container:
 
     def kill(self) -> None:
         """Kill all of it and wait for the end; nothing happens if it has ended."""
+        from tiffin.linux import pidfd  # system calls, which most commands do without
+
         group = self.group
         try:
             descriptor = self.open()

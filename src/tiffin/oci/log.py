@@ -5,8 +5,8 @@ Whoever runs a runtime reads the reason of a failure from there (`--log`, `--log
 
 import json
 import sys
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Log:
             sys.stderr.write(f"{line}cannot write the log: {error}\n")
 
     def _line(self, level: str, text: str) -> str:
-        now = datetime.now(UTC).astimezone().isoformat(timespec="seconds").replace("+00:00", "Z")
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         if self.as_json:
             return json.dumps({"level": level, "msg": text, "time": now}) + "\n"
         return f'time="{now}" level={level} msg={json.dumps(text, ensure_ascii=False)}\n'
