@@ -53,6 +53,10 @@ def podman(place: Path) -> Iterator[Run]:
     run("rm", "-af", "-t", "0")
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     assert not [line for line in mounts if f"{place}/storage/vfs" in line]
+    for parent in Path("/sys/fs/cgroup").glob("*/tf-peer"):  # podman keeps it
+        for group in (*parent.iterdir(), parent):
+            if group.is_dir():
+                group.rmdir()
 
 
 OPTIONS = ("--network", "none", "--log-driver", "k8s-file", "--cgroup-parent", "/tf-peer")
@@ -125,7 +129,8 @@ def ctr(place: Path) -> Iterator[Run]:
     server = subprocess.Popen(
         ["containerd", "-c", str(place / "containerd.toml")], stdout=log, stderr=log
     )
-    command = ("ctr", "-a", str(socket), "-n", f"tf{os.getpid()}")
+    namespace = f"tf{os.getpid()}"
+    command = ("ctr", "-a", str(socket), "-n", namespace)
     deadline = time.monotonic() + 20
     while call(*command, "version").returncode != 0:
         assert time.monotonic() < deadline, (place / "containerd.log").read_text()
@@ -134,6 +139,7 @@ def ctr(place: Path) -> Iterator[Run]:
     server.terminate()
     server.wait(20)
     log.close()
+    Path(f"/run/containerd/runc/{namespace}").rmdir()  # containerd's shim keeps it
 
 
 @pytest.fixture(scope="module")
