@@ -54,9 +54,11 @@ def podman(place: Path) -> Iterator[Run]:
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     assert not [line for line in mounts if f"{place}/storage/vfs" in line]
     for parent in Path("/sys/fs/cgroup").glob("*/tf-peer"):  # podman keeps it
-        for group in (*parent.iterdir(), parent):
-            if group.is_dir():
-                group.rmdir()
+        if not os.path.ismount(parent.parent):  # and makes it where there is no hierarchy
+            shutil.rmtree(parent.parent)
+            continue
+        for directory, _, _ in os.walk(parent, topdown=False):
+            os.rmdir(directory)
 
 
 OPTIONS = ("--network", "none", "--log-driver", "k8s-file", "--cgroup-parent", "/tf-peer")
