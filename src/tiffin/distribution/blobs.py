@@ -41,13 +41,10 @@ class Blobs:
     async def size(self, repository: str, digest: Digest) -> int:
         """Return the length of a blob that the repository has; BLOB_UNKNOWN."""
         try:
-            _, info = await asyncio.gather(
-                self.driver.stat(layout.link(digest, repository)),
-                self.driver.stat(layout.blob(digest)),
-            )
+            await self.driver.stat(layout.link(digest, repository))
+            return (await self.driver.stat(layout.blob(digest))).size
         except NotFound as error:
             raise _unknown(digest) from error
-        return info.size
 
     async def claim(self, repository: str, digest: Digest) -> int:
         """Return the length as `size` does, and keep the blob from being collected."""

@@ -1,6 +1,5 @@
 """What a URL below `/v2/` is about; names may look like endpoints, so that the end decides."""
 
-import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -29,14 +28,7 @@ class Target:
     rest: str = ""
 
 
-_PATTERNS: list[tuple[re.Pattern[str], Kind]] = [
-    (re.compile(r"(.+)/blobs/uploads/?"), Kind.UPLOADS),
-    (re.compile(r"(.+)/blobs/uploads/([^/]+)"), Kind.UPLOAD),
-    (re.compile(r"(.+)/tags/list"), Kind.TAGS),
-    (re.compile(r"(.+)/blobs/([^/]+)"), Kind.BLOB),
-    (re.compile(r"(.+)/manifests/([^/]+)"), Kind.MANIFEST),
-    (re.compile(r"(.+)/referrers/([^/]+)"), Kind.REFERRERS),
-]
+_BY_WORD = {"blobs": Kind.BLOB, "manifests": Kind.MANIFEST, "referrers": Kind.REFERRERS}
 
 
 def parse_target(path: str) -> Target | None:
@@ -49,7 +41,14 @@ def parse_target(path: str) -> Target | None:
         return Target(Kind.BASE)
     if rest == "_catalog":
         return Target(Kind.CATALOG)
-    for pattern, kind in _PATTERNS:
-        if match := pattern.fullmatch(rest):
-            return Target(kind, parse_name(match[1]), match[2] if match.lastindex == 2 else "")
-    return None
+    if rest.endswith("/blobs/uploads"):
+        rest += "/"  # clients have been seen to leave it out
+    before, _, last = rest.rpartition("/")
+    name, _, word = before.rpartition("/")
+    if name.endswith("/blobs") and word == "uploads":
+        name = name.removesuffix("/blobs")
+        return Target(Kind.UPLOAD if last else Kind.UPLOADS, parse_name(name), last)
+    if word == "tags" and last == "list":
+        return Target(Kind.TAGS, parse_name(name))
+    kind = _BY_WORD.get(word)
+    return Target(kind, parse_name(name), last) if kind and name and last else None

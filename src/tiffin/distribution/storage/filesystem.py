@@ -33,6 +33,7 @@ class FilesystemDriver:
 
     def __init__(self, root: Path) -> None:
         self._data = root / "data"
+        self._prefix = f"{root}/data/"  # look-ups are many, and Path is slow
         self._uploads = root / "uploads"
         self._tmp = root / "tmp"
 
@@ -64,7 +65,7 @@ class FilesystemDriver:
     async def stat(self, key: str) -> ObjectInfo:
         """Describe an object; NotFound."""
         try:
-            status = os.stat(self._file(key))
+            status = os.stat(f"{self._prefix}{key}")
         except _ABSENT:
             raise _missing(key) from None
         if not stat.S_ISREG(status.st_mode):
