@@ -46,6 +46,10 @@ class _File:
             if not cut:
                 self._carry += block
                 continue
+            if not (self._carry or self.is_compressed):
+                # To read the rest once more costs less than to copy what comes after it.
+                self._raw.seek(cut - len(block), os.SEEK_CUR)
+                return block[:cut]
             lines = self._carry + block[:cut]
             self._carry = block[cut:]
             return lines

@@ -9,8 +9,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import repeat
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from operator import itemgetter
 from pathlib import Path
@@ -28,6 +26,7 @@ _OUT = ord("o")
 _TIME = b'"time":"'
 _ATTRS = b'"attrs":'
 _FEW = 8
+_MOST_HEADERS = 4096
 _LEAST_PART = json_format.PARTIAL_SIZE - 3
 """A shorter record without a newline is where a process has ended."""
 
@@ -60,6 +59,7 @@ class JsonFileReader:
         self, query: LogQuery, form: LogFormat, *, follow: bool = False
     ) -> Iterator[bytes | None]:
         """Yield the same as big portions of bytes, ready for the client; None as in `follow`."""
+        render = _Renderer(query, form)
         simple = not (form.timestamps or form.details or query.since_ns or query.until_ns)
         unfinished: set[bool] = set()
         for block in blocks(self._path, tail=query.tail, follow=follow):
@@ -73,7 +73,7 @@ class JsonFileReader:
                 runs = _plain_runs(block)
             else:
                 runs, is_over = _formatted_runs(block, query, form, unfinished)
-            portion = _render(runs, query, form)
+            portion = render(runs)
             if portion:
                 yield portion
             if is_over:
@@ -159,8 +159,8 @@ def _record(line: _Line, time_ns: int) -> LogRecord:
     return LogRecord(time_ns, stream, text, not text.endswith(b"\n"), attributes)
 
 
-_Run = tuple[bool, bytes]
-"""Output of one stream (true for stdout)."""
+_Run = tuple[bool, list[bytes]]
+"""Output of one stream (true for stdout), split at its newlines: the last item is what follows one."""
 
 
 def _plain_runs(block: bytes) -> list[_Run]:
@@ -179,11 +179,17 @@ def _plain_runs(block: bytes) -> list[_Run]:
         ending = block[at + _START + len(line.text) - 2 : end]
         end = _last_alike(block, at, end, ending)
         raws = block[at : end - 1].split(b"\n")
-        alike = block.count(ending + json_format.START, at, end + _START)
-        if len(raws) < _FEW or alike < len(raws) - 1 or not block.startswith(json_format.START, at):
-            return runs + _mixed_runs(block[at:])
         texts = list(map(itemgetter(slice(_START, 1 - len(ending))), raws))
-        runs.append((line.is_stdout, _unescape_lines(texts)))
+        together = (ending + json_format.START).join(texts)
+        if len(texts) < _FEW or not block.startswith(
+            b"".join((json_format.START, together, ending)), at
+        ):
+            return runs + _mixed_runs(block[at:])
+        if b"\\" in b"".join(texts):
+            texts = _unescape_lines(texts)
+        else:
+            texts.append(b"")
+        runs.append((line.is_stdout, texts))
         at = end
     return runs
 
@@ -227,7 +233,7 @@ def _mixed_runs(block: bytes) -> list[_Run]:
             cut = -len(ending)
             take(raw[_START:cut])
         else:
-            runs.append((is_stdout, _unescape(line.text)))
+            runs.append((is_stdout, _unescape(line.text).split(b"\n")))
     if texts:
         runs.append((is_stdout, _unescape_lines(texts)))
     return runs
@@ -238,16 +244,17 @@ def _ends_in_newline(text: bytes) -> bool:
     return text.endswith(b"\\n") and (len(text[:-1]) - len(text[:-1].rstrip(b"\\"))) % 2 == 1
 
 
-def _unescape_lines(texts: list[bytes]) -> bytes:
+def _unescape_lines(texts: list[bytes]) -> list[bytes]:
+    """Return lines without their newlines, and the nothing after the last one."""
     joined = b"\n".join(texts) + b"\n"
     if b"\\" not in joined:
-        return joined
+        return joined.split(b"\n")
     try:
         unescaped: str = scanstring(joined.decode(errors="replace") + '"', 0, False)[0]
     except ValueError:
         # One was no whole line: it ended in an escaped backslash and an n.
-        return b"".join(_unescape(text + b"\\n") for text in texts)
-    return unescaped.encode(errors="replace")
+        return b"".join(_unescape(text + b"\\n") for text in texts).split(b"\n")
+    return unescaped.encode(errors="replace").split(b"\n")
 
 
 def _formatted_runs(
@@ -283,7 +290,8 @@ def _formatted_runs(
         if not runs or runs[-1][0] is not line.is_stdout:
             runs.append((line.is_stdout, []))
         runs[-1][1].append(text)
-    return [(is_stdout, _unescape(b"".join(texts))) for is_stdout, texts in runs], is_over
+    lines = [(is_stdout, _unescape(b"".join(texts)).split(b"\n")) for is_stdout, texts in runs]
+    return lines, is_over
 
 
 def _details(attributes: bytes) -> bytes:
@@ -294,27 +302,44 @@ def _details(attributes: bytes) -> bytes:
     return ",".join(pairs).encode()
 
 
-def _render(runs: list[_Run], query: LogQuery, form: LogFormat) -> bytes:
-    portions: list[bytes] = []
-    for is_stdout, payload in runs:
-        if payload and (query.stdout if is_stdout else query.stderr):
-            if form.framed:
-                portions += _frames(stdcopy.STDOUT if is_stdout else stdcopy.STDERR, payload)
-            else:
-                portions.append(payload)
-    return b"".join(portions)
+class _Headers(dict[int, bytes]):
+    """By a line's length, without its newline: the newline of the line before, and its header."""
+
+    def __init__(self, stream: int) -> None:
+        self._stream = stream
+
+    def __missing__(self, length: int) -> bytes:
+        if len(self) >= _MOST_HEADERS:
+            self.clear()
+        self[length] = b"\n" + stdcopy.header(self._stream, length + 1)
+        return self[length]
+
+    def frames(self, lines: list[bytes]) -> list[bytes]:
+        """Return one frame for each line, in pieces: some clients take a frame for a line."""
+        last = lines.pop()
+        pieces: list[bytes] = []
+        if lines:
+            pieces = [b""] * (2 * len(lines))
+            pieces[0::2] = map(self.__getitem__, map(len, lines))
+            pieces[1::2] = lines
+            pieces[0] = pieces[0][1:]
+            pieces.append(b"\n")
+        return [*pieces, stdcopy.header(self._stream, len(last)), last] if last else pieces
 
 
-@lru_cache(maxsize=4096)
-def _line_header(stream: int, length: int) -> bytes:
-    """Return the header of a line's frame; `length` is without the newline."""
-    return stdcopy.header(stream, length + 1)
+class _Renderer:
+    """Makes of runs what a client wants to have of them."""
 
+    def __init__(self, query: LogQuery, form: LogFormat) -> None:
+        wanted = {True: query.stdout, False: query.stderr}
+        numbers = {True: stdcopy.STDOUT, False: stdcopy.STDERR}
+        self._headers = {key: _Headers(numbers[key]) for key in numbers if wanted[key]}
+        self._framed = form.framed
 
-def _frames(stream: int, payload: bytes) -> list[bytes]:
-    """Return one frame for each line, in pieces: some clients take a frame for a line."""
-    *lines, last = payload.split(b"\n")
-    pieces = [b"\n"] * (3 * len(lines))
-    pieces[0::3] = map(_line_header, repeat(stream), map(len, lines))
-    pieces[1::3] = lines
-    return [*pieces, stdcopy.header(stream, len(last)), last] if last else pieces
+    def __call__(self, runs: list[_Run]) -> bytes:
+        pieces: list[bytes] = []
+        for is_stdout, lines in runs:
+            headers = self._headers.get(is_stdout)
+            if headers is not None:
+                pieces += headers.frames(lines) if self._framed else [b"\n".join(lines)]
+        return b"".join(pieces)

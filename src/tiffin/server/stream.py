@@ -1,7 +1,9 @@
 """Bodies that flow: JSON lines, byte streams, and both as files for threads."""
 
 import asyncio
+import contextlib
 import io
+import socket
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +13,9 @@ from aiohttp import web
 from tiffin.api import codec
 from tiffin.errors import Cancelled, TiffinError
 from tiffin.server.status import unexpected
+
+_SO_SNDBUFFORCE = 32  # socket(7)
+_SEND_BUFFER = 1 << 20
 
 
 class Streams:
@@ -115,6 +120,7 @@ async def stream_bytes(
     response = web.StreamResponse(headers={"Content-Type": content_type, **(headers or {})})
     _chunked(request, response)
     await response.prepare(request)
+    _widen(request)
     if first:
         await response.write(first)
     async for chunk in source:
@@ -171,6 +177,15 @@ class ResponseWriter(io.RawIOBase):
         future = asyncio.run_coroutine_threadsafe(self._response.write(piece), self._loop)
         future.result()
         return len(piece)
+
+
+def _widen(request: web.Request) -> None:
+    """Let the kernel hold a whole chunk, so that the next one is made meanwhile."""
+    transport = request.transport
+    connection = transport.get_extra_info("socket") if transport is not None else None
+    if connection is not None:
+        with contextlib.suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SEND_BUFFER)
 
 
 def _chunked(request: web.Request, response: web.StreamResponse) -> None:

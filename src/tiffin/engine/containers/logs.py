@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from tiffin.engine.containers.context import Context
@@ -12,6 +12,7 @@ from tiffin.errors import Conflict, InvalidArgument
 from tiffin.logs import select
 from tiffin.logs.driver import LogFormat, LogQuery, LogReader
 
+_GATHERED = 1 << 19
 _POLL_S = 0.05
 """How often a followed log that says nothing is looked at."""
 
@@ -37,17 +38,35 @@ async def read(
     is_last_look = not _goes_on(container)
     while True:
         changes.look()
-        portion = await asyncio.to_thread(next, portions, b"")
-        while portion:
-            yield portion
-            portion = await asyncio.to_thread(next, portions, b"")
-        if portion is not None or is_last_look:
+        last: bytes | None = b"more"
+        while last:
+            data, last = await asyncio.to_thread(_gather, portions)
+            if data:
+                yield data
+        if last is not None or is_last_look:
             return
         # Nothing now, and a time limit is the reader's to notice.
         while not (is_last_look or changes.are_there() or query.until_ns):
             is_last_look = await _ended_within(container, _POLL_S)
         if query.until_ns and not is_last_look:
             is_last_look = await _ended_within(container, _POLL_S)
+
+
+def _gather(portions: Iterator[bytes | None]) -> tuple[bytes, bytes | None]:
+    """Return a good deal of what is there, and what the reader gave last.
+
+    That is None for nothing now and b"" for the end. Going to a thread and back costs as much as
+    reading a small portion.
+    """
+    found: list[bytes] = []
+    size = 0
+    while size < _GATHERED:
+        portion = next(portions, b"")
+        if not portion:
+            return b"".join(found), portion
+        found.append(portion)
+        size += len(portion)
+    return b"".join(found), found[-1]
 
 
 class _Changes:
