@@ -70,7 +70,10 @@ def life(api: Api, host: dict[str, Any], took: dict[str, list[float]]) -> None:
 def metered(engine: Engine) -> Iterator[dict[str, Meter]]:
     """Yield the meters of the daemon, of spawner and shims, and of containers."""
     place = Path(detect().v1["cpuacct"])
-    names = {"daemon": f"{engine.roots.tag}-daemon", "spawner and shims": f"{engine.roots.tag}-shims"}
+    names = {
+        "daemon": f"{engine.roots.tag}-daemon",
+        "spawner and shims": f"{engine.roots.tag}-shims",
+    }
     meters = {name: Meter(place / directory) for name, directory in names.items()}
     children = Path(f"/proc/{engine.process.pid}/task/{engine.process.pid}/children")
     meters["daemon"].take(engine.process.pid)
