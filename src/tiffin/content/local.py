@@ -11,13 +11,13 @@ synced before `commit` returns. An ingest survives its writer and the machine; `
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from tiffin.content.store import BlobInfo
+from tiffin.content.store import BlobInfo, nothing
 from tiffin.errors import AlreadyExists, Conflict, DataLoss, NotFound
 from tiffin.fs import atomic
 from tiffin.fs.locks import try_lock
@@ -77,8 +77,10 @@ class LocalContentStore:
         except FileNotFoundError:
             raise _missing(digest) from None
 
-    def discard_ingests(self, *, older_than: datetime) -> int:
-        """Drop abandoned ingests last written before `older_than`; return how many."""
+    def discard_ingests(
+        self, *, older_than: datetime, keep: Callable[[str], bool] = nothing
+    ) -> int:
+        """Drop abandoned ingests last written before `older_than` but `keep`; return how many."""
         dropped = 0
         for name in os.listdir(self._ingests):
             data = self._ingests / name / "data"
@@ -86,7 +88,7 @@ class LocalContentStore:
                 stale = os.stat(data).st_mtime < older_than.timestamp()
             except FileNotFoundError:
                 stale = os.stat(data.parent).st_mtime < older_than.timestamp()
-            if stale and _unused(data):
+            if stale and not keep(_ref(data.parent)) and _unused(data):
                 remove_tree(data.parent)
                 dropped += 1
         return dropped
@@ -199,6 +201,13 @@ def _is_file(path: Path, fd: int) -> bool:
         return os.path.samestat(path.stat(), os.fstat(fd))
     except FileNotFoundError:
         return False
+
+
+def _ref(directory: Path) -> str:
+    try:
+        return (directory / "ref").read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _unused(data: Path) -> bool:

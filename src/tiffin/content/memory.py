@@ -3,12 +3,12 @@
 import hashlib
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from tiffin.content.store import BlobInfo
+from tiffin.content.store import BlobInfo, nothing
 from tiffin.errors import AlreadyExists, Conflict, DataLoss, NotFound
 from tiffin.spec.digest import Digest, algorithm_of, parse_digest
 
@@ -50,11 +50,13 @@ class MemoryContentStore:
         with self._lock:
             self._blobs.pop(digest, None)
 
-    def discard_ingests(self, *, older_than: datetime) -> int:
+    def discard_ingests(
+        self, *, older_than: datetime, keep: Callable[[str], bool] = nothing
+    ) -> int:
         """Drop ingests that nobody writes, whatever their age; count them."""
         del older_than  # not noted: memory does not outlive its process
         with self._lock:
-            unused = [ref for ref in self._ingests if ref not in self._held]
+            unused = [ref for ref in self._ingests if ref not in self._held and not keep(ref)]
             for ref in unused:
                 del self._ingests[ref]
             return len(unused)

@@ -6,7 +6,7 @@ directory) and only then does the blob exist. Committing a blob that exists rais
 which callers usually accept as success.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
@@ -22,6 +22,11 @@ class BlobInfo:
     digest: Digest
     size: int
     created_at: datetime
+
+
+def nothing(_ref: str) -> bool:
+    """Keep no ingest."""
+    return False
 
 
 class IngestWriter(Protocol):
@@ -66,5 +71,10 @@ class ContentStore(Protocol):
     def delete(self, digest: Digest) -> None:
         """Remove a blob; NotFound."""
 
-    def discard_ingests(self, *, older_than: datetime) -> int:
-        """Drop ingests that nobody writes and whose last write is before `older_than`; count them."""
+    def discard_ingests(
+        self, *, older_than: datetime, keep: Callable[[str], bool] = nothing
+    ) -> int:
+        """Drop ingests that nobody writes and whose last write is before `older_than`; count them.
+
+        Those stay whose ref `keep` is true of.
+        """

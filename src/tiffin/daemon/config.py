@@ -23,17 +23,20 @@ from tiffin.daemon.options import (
     STRING,
     ULIMITS,
 )
+from tiffin.daemon.registries import default_registry, registry_rules
 from tiffin.engine import runtimes
 from tiffin.engine.roots import DEFAULT_DATA_ROOT, DEFAULT_EXEC_ROOT, Roots
 from tiffin.engine.tasks.contract import OciBinary
 from tiffin.errors import InvalidArgument
 from tiffin.logs import options as log_options
+from tiffin.registry.endpoints import RegistryRules
 from tiffin.spec.durations import parse_duration
 
 DEFAULT_FILE = Path("/etc/tiffin/daemon.json")
 DEFAULT_TLS_DIRECTORY = Path("/etc/tiffin")
 RELOADABLE = frozenset(
     {"debug", "labels", "log-level", "registry-mirrors", "insecure-registries"}
+    | {"registries", "default-registry"}
     | {"runtimes", "default-runtime", "trash-age", "trash-size"}
     | {"max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"}
 )
@@ -84,6 +87,9 @@ class RegistryDefaults:
 
     mirrors: tuple[str, ...] = ()
     insecure: tuple[str, ...] = ()
+    rules: Mapping[str, RegistryRules] = field(default_factory=dict)
+    """By domain."""
+    default: str = ""
     downloads: int = 3
     uploads: int = 5
     attempts: int = 5
@@ -372,6 +378,8 @@ def _registry(values: Mapping[str, Any]) -> RegistryDefaults:
     return RegistryDefaults(
         mirrors=tuple(values.get("registry-mirrors", [])),
         insecure=tuple(values.get("insecure-registries", [])),
+        rules=registry_rules(values.get("registries", {})),
+        default=default_registry(values.get("default-registry", "")),
         downloads=counts["max-concurrent-downloads"],
         uploads=counts["max-concurrent-uploads"],
         attempts=counts["max-download-attempts"],

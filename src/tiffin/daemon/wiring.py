@@ -206,7 +206,8 @@ def make_snapshotter(config: Config) -> OverlaySnapshotter | NativeSnapshotter:
 
 def registry_options(config: Config) -> RegistryOptions:
     """Return which registries are mirrored, and which need no valid certificate."""
-    return RegistryOptions(mirrors=config.registry.mirrors, insecure=config.registry.insecure)
+    registry = config.registry
+    return RegistryOptions(registry.mirrors, registry.insecure, registry.rules, registry.default)
 
 
 def remapped_ids(config: Config) -> IdMappings:

@@ -31,6 +31,10 @@ from tiffin.state.images import (
 )
 from tiffin.state.retired import Retired
 
+DOWNLOAD_AGE = timedelta(days=1)
+"""How long the bytes of a download that broke off are kept over a restart."""
+_DOWNLOAD = "layer-"
+
 
 class ImageStore:
     """All operations are safe from any thread."""
@@ -248,7 +252,9 @@ class ImageStore:
         For a start, before anybody else uses content and snapshots. `known_keys`: which snapshots
         of others to keep (None: all); what lies on a layer that was lost finds it made again.
         """
-        self.content.discard_ingests(older_than=datetime.now(UTC))
+        now = datetime.now(UTC)
+        self.content.discard_ingests(older_than=now, keep=is_download)
+        self.content.discard_ingests(older_than=now - DOWNLOAD_AGE)
         self.snapshotter.recover(known_keys)
         discard_leftovers(self.snapshotter)
         dropped: list[str] = []
@@ -285,6 +291,16 @@ class ImageStore:
 
     def _collect(self, suspects: Iterable[str]) -> Removed:
         return self._garbage.collect(suspects)
+
+
+def download_ref(digest: Digest) -> str:
+    """Return the name of the ingest of a blob from a registry, which a later pull goes on with."""
+    return f"{_DOWNLOAD}{digest}"
+
+
+def is_download(ref: str) -> bool:
+    """Tell whether an ingest is a download that can be resumed."""
+    return ref.startswith(_DOWNLOAD)
 
 
 def names_of(image: Image) -> list[str]:

@@ -1,24 +1,33 @@
 """Getting in: Basic and Bearer authentication, with tokens cached by scope until they expire.
 
+Credentials go over TLS, or to hosts that may be spoken to without: the registry itself where it is
+reached so (see `endpoints`), token servers elsewhere only if they are configured as insecure.
+
 Token protocol: the distribution project's token and OAuth2 specifications.
 """
 
 import asyncio
 import base64
 import json
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from yarl import URL
 
 from tiffin.registry.challenge import Challenge, parse_challenges
 from tiffin.registry.credentials import ANONYMOUS, Credentials
+from tiffin.registry.endpoints import is_insecure
 from tiffin.registry.errors import RegistryError
-from tiffin.registry.transport import Transport
+from tiffin.registry.transport import Transport, parse_url
 
 CLIENT_ID = "tiffin"
 _DEFAULT_LIFE_S = 60.0
+_LONGEST_LIFE_S = 86_400.0
+_MAX_TOKEN = 1 << 20
+_NO_SUCH_METHOD = frozenset({404, 405})
 _MARGIN_S = 10.0
 
 
@@ -53,6 +62,7 @@ class Authorizer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = transport
+        self._base = parse_url(f"{transport.endpoint.url}/v2/", "registry")
         self._credentials = credentials
         self._clock = clock
         self._challenges: list[Challenge] | None = None
@@ -65,9 +75,7 @@ class Authorizer:
         async with self._lock:
             if self._challenges is not None:
                 return
-            response, _ = await self._transport.document(
-                "GET", URL(f"{self._transport.endpoint.url}/v2/"), accept=(200, 401)
-            )
+            response, _ = await self._transport.document("GET", self._base, accept=(200, 401))
             headers = response.headers.getall("WWW-Authenticate", [])
             self._challenges = parse_challenges(headers) if response.status == 401 else []
 
@@ -95,8 +103,7 @@ class Authorizer:
     async def login(self) -> str:
         """Check the credentials; return an identity token ("" if the server gives none)."""
         headers = await self.header()
-        url = URL(f"{self._transport.endpoint.url}/v2/")
-        await self._transport.document("GET", url, headers=headers)
+        await self._transport.document("GET", self._base, headers=headers)
         return self.identity_token
 
     async def _token(self, challenge: Challenge, scopes: tuple[str, ...]) -> Token:
@@ -109,41 +116,59 @@ class Authorizer:
             return token
 
     async def _fetch(self, challenge: Challenge, scopes: tuple[str, ...]) -> Token:
-        realm = self._realm(challenge)
+        realm = await self._realm(challenge)
         service = challenge.parameters.get("service", "")
-        if self._credentials.identity_token:
-            form = {
-                "grant_type": "refresh_token",
-                "service": service,
-                "client_id": CLIENT_ID,
-                "refresh_token": self._credentials.identity_token,
-            } | ({"scope": " ".join(scopes)} if scopes else {})
-            _, body = await self._transport.document(
-                "POST",
-                realm,
-                headers={"Content-Type": "application/x-www-form-urlencoded"},
-                data=URL.build(query=form).raw_query_string.encode(),
-            )
-            return self._parse(body, realm)
+        user = self._credentials
+        if user.identity_token:
+            return await self._post(
+                realm, service, scopes, grant_type="refresh_token",
+                refresh_token=user.identity_token,
+            )  # fmt: skip
         query = [("scope", scope) for scope in scopes]
         query += [("service", service)] if service else []
         headers: dict[str, str] = {}
-        if self._credentials.username:
-            query += [("account", self._credentials.username), ("client_id", CLIENT_ID)]
+        if user.username:
+            query += [("account", user.username), ("client_id", CLIENT_ID)]
             query += [] if scopes else [("offline_token", "true")]
             headers["Authorization"] = self._basic()
-        _, body = await self._transport.document("GET", realm.extend_query(query), headers=headers)
+        try:
+            _, body = await self._transport.document(
+                "GET", realm.extend_query(query), headers=headers, limit=_MAX_TOKEN
+            )
+        except RegistryError as error:
+            if error.status not in _NO_SUCH_METHOD or not user.username:
+                raise
+            # A server that speaks OAuth2 alone.
+            return await self._post(
+                realm, service, scopes, grant_type="password", username=user.username,
+                password=user.password, access_type="" if scopes else "offline",
+            )  # fmt: skip
         return self._parse(body, realm)
 
-    def _realm(self, challenge: Challenge) -> URL:
+    async def _post(
+        self, realm: URL, service: str, scopes: tuple[str, ...], **fields: str
+    ) -> Token:
+        form = {"service": service, "client_id": CLIENT_ID, "scope": " ".join(scopes), **fields}
+        _, body = await self._transport.document(
+            "POST",
+            realm,
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+            data=urlencode({key: value for key, value in form.items() if value}).encode(),
+            limit=_MAX_TOKEN,
+        )
+        return self._parse(body, realm)
+
+    async def _realm(self, challenge: Challenge) -> URL:
         text = challenge.parameters.get("realm", "")
-        realm = URL(text)
+        realm = parse_url(text, "token realm")
         if realm.scheme not in ("http", "https") or not realm.host:
-            raise RegistryError(f"invalid token realm {text!r}")
-        if self._transport.endpoint.is_tls and realm.scheme == "http":
-            raise RegistryError(
-                f"{self._transport.endpoint.host} asks for credentials over plain HTTP ({text})"
-            )
+            raise RegistryError(f"invalid token realm {text[:200]!r}")
+        endpoint = self._transport.endpoint
+        if realm.scheme == "https" or self._credentials.is_anonymous:
+            return realm
+        is_own = realm.authority == endpoint.host and not endpoint.is_tls
+        if not is_own and not await is_insecure(realm.authority, endpoint.insecure):
+            raise RegistryError(f"{endpoint.host} asks for credentials over plain HTTP ({text})")
         return realm
 
     def _parse(self, body: bytes, realm: URL) -> Token:
@@ -152,11 +177,13 @@ class Authorizer:
             value = raw.get("token") or raw.get("access_token")
             life_s = float(raw.get("expires_in") or _DEFAULT_LIFE_S)
             refresh = raw.get("refresh_token") or ""
-        except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        except (ValueError, AttributeError, TypeError, RecursionError, OverflowError) as error:
             raise RegistryError(f"{realm}: the token server's answer is malformed") from error
         if not isinstance(value, str) or not isinstance(refresh, str) or not value:
             raise RegistryError("authorization server did not include a token in the response")
-        life_s = max(life_s, _DEFAULT_LIFE_S)
+        if any(not " " < mark < "\x7f" for mark in value) or math.isnan(life_s):
+            raise RegistryError(f"{realm}: the token server's answer is malformed")
+        life_s = min(max(life_s, _DEFAULT_LIFE_S), _LONGEST_LIFE_S)
         return Token(value, self._clock() + life_s - _MARGIN_S, refresh)
 
     def _basic(self) -> str:

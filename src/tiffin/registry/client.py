@@ -7,24 +7,32 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 from yarl import URL
 
+from tiffin.errors import InvalidArgument
 from tiffin.registry.auth import Authorizer, Scope
 from tiffin.registry.credentials import ANONYMOUS, Credentials
 from tiffin.registry.endpoints import Endpoint
 from tiffin.registry.errors import RegistryError
-from tiffin.registry.transport import Retry, Transport, chunks
+from tiffin.registry.headers import next_link
+from tiffin.registry.transport import Patience, Retry, Transport, parse_url
+from tiffin.registry.upload import Upload, parse_progress
 from tiffin.spec.descriptor import INDEXES, MANIFESTS, Descriptor, as_array, decode_object
 from tiffin.spec.digest import Digest, digest_bytes, parse_digest
 
 ACCEPTED = (*sorted(MANIFESTS), *sorted(INDEXES))
+_ACCEPT = {"Accept": ", ".join(ACCEPTED)}
+_BYTES = "application/octet-stream"
+_MAX_PAGES = 10_000
+_MAX_TAGS = 1_000_000
+_MAX_REFERRERS = 100_000
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
 
@@ -63,16 +71,22 @@ class RegistryClient:
         *,
         user_agent: str = "tiffin",
         retry: Retry | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self._transport = Transport(endpoint, user_agent=user_agent, retry=retry)
+        self._transport = Transport(endpoint, user_agent=user_agent, retry=retry, patience=patience)
         self.authorizer = Authorizer(self._transport, credentials)
-        self._base = URL(f"{endpoint.url}/v2/")
+        self._base = parse_url(f"{endpoint.url}/v2/", "registry")
 
     @property
     def retry(self) -> Retry:
         """How patiently transfers should be retried."""
         return self._transport.retry
+
+    @property
+    def patience(self) -> Patience:
+        """How long the registry is waited for."""
+        return self._transport.patience
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -87,71 +101,80 @@ class RegistryClient:
         await self._transport.__aexit__(kind, error, trace)
 
     async def manifest(self, repository: str, reference: str) -> RemoteManifest:
-        """Fetch a manifest or index by tag or digest; RegistryError if unknown or tampered."""
-        headers = {"Accept": ", ".join(ACCEPTED)}
+        """Fetch a manifest or index by tag or digest; RegistryError if unknown or tampered with."""
         response, data = await self._document(
-            "GET", f"{repository}/manifests/{reference}", Scope(repository), headers=headers
+            "GET", f"manifests/{reference}", Scope(repository), headers=_ACCEPT
         )
+        claimed = response.headers.get("Docker-Content-Digest", "")
         digest = digest_bytes(data)
         if ":" in reference:
             digest = parse_digest(reference)
-            if _digest_as(data, digest) != digest:
-                raise RegistryError(f"manifest verification failed for digest {digest}")
+        elif claimed:
+            digest = _claimed_digest(claimed) or digest
+        if _digest_as(data, digest) != digest:
+            raise RegistryError(f"manifest verification failed for digest {digest}")
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
         if media_type not in ACCEPTED:
             media_type = _media_type(data) or media_type
         return RemoteManifest(Descriptor(media_type, digest, len(data)), data)
 
-    async def resolve(self, repository: str, tag: str) -> Digest | None:
+    async def resolve(self, repository: str, reference: str) -> Digest | None:
         """Return what a tag points to without fetching it; None if the registry does not say."""
-        headers = {"Accept": ", ".join(ACCEPTED)}
         response, _ = await self._document(
-            "HEAD", f"{repository}/manifests/{tag}", Scope(repository), headers=headers
+            "HEAD", f"manifests/{reference}", Scope(repository), headers=_ACCEPT
         )
-        digest = response.headers.get("Docker-Content-Digest", "")
-        return parse_digest(digest) if digest else None
+        return _claimed_digest(response.headers.get("Docker-Content-Digest", ""))
 
     async def referrers(self, repository: str, subject: Digest) -> list[Descriptor]:
         """Return what refers to a manifest, following pagination; RegistryError."""
         found: list[Descriptor] = []
-        path = f"{repository}/referrers/{subject}"
-        while True:
-            response, data = await self._document("GET", path, Scope(repository))
+        async for data in self._pages(repository, f"referrers/{subject}"):
             entries = as_array(decode_object(data, "referrers").get("manifests"), "referrers")
             found += [Descriptor.from_json(entry, "referrers") for entry in entries]
-            link = response.links.get("next")
-            if link is None or not entries or len(found) > 100_000:
-                return found
-            path = str(link["url"])
+            if not entries or len(found) > _MAX_REFERRERS:
+                break
+        return found
 
     async def tags(self, repository: str) -> list[str]:
-        """Return all tags of a repository, following pagination."""
+        """Return all tags of a repository, following pagination; RegistryError."""
         found: list[str] = []
-        path = f"{repository}/tags/list"
-        while True:
-            response, data = await self._document("GET", path, Scope(repository))
+        async for data in self._pages(repository, "tags/list"):
             try:
-                found += [str(tag) for tag in json.loads(data).get("tags") or []]
+                tags = json.loads(data).get("tags") or []
+                found += [tag for tag in tags if isinstance(tag, str)]
             except (ValueError, AttributeError, TypeError, RecursionError) as error:
                 raise RegistryError(f"{repository}: the list of tags is malformed") from error
-            link = response.links.get("next")
-            if link is None or len(found) > 1_000_000:
-                return found
-            path = str(link["url"])
+            if len(found) > _MAX_TAGS:
+                raise RegistryError(f"{repository}: more than {_MAX_TAGS} tags")
+        return found
+
+    async def _pages(self, repository: str, path: str) -> AsyncIterator[bytes]:
+        """Yield the pages of a list; RegistryError for links that lead elsewhere or in circles."""
+        url = self._url(repository, path)
+        seen = {url}
+        while True:
+            response, data = await self._document("GET", url, Scope(repository))
+            yield data
+            link = next_link(response.headers.getall("Link", []))
+            if not link:
+                return
+            url = response.url.join(parse_url(link, "next page"))
+            if url.origin() != self._base.origin() or url in seen or len(seen) >= _MAX_PAGES:
+                raise RegistryError(
+                    f"{repository}: the link to the next page leads nowhere: {link[:200]}"
+                )
+            seen.add(url)
 
     async def has_blob(self, repository: str, digest: Digest) -> bool:
         """Tell whether the repository has the blob already."""
         response, _ = await self._document(
-            "HEAD", f"{repository}/blobs/{digest}", Scope(repository, "pull,push"),
-            accept=(200, 404),
+            "HEAD", f"blobs/{digest}", Scope(repository, "pull,push"), accept=(200, 404)
         )  # fmt: skip
         return response.status == 200
 
     async def blob_size(self, repository: str, digest: Digest) -> int:
         """Return a blob's length in bytes; RegistryError, with status 404 if there is none."""
-        response, _ = await self._document(
-            "HEAD", f"{repository}/blobs/{digest}", Scope(repository)
-        )
+        response, _ = await self._document("HEAD", f"blobs/{digest}", Scope(repository))
         if response.content_length is None:
             raise RegistryError(f"{repository}: the registry does not say how long {digest} is")
         return response.content_length
@@ -165,92 +188,130 @@ class RegistryClient:
         Chunks raise Unreachable where the connection breaks.
         """
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        async with self._stream(
-            "GET", f"{repository}/blobs/{digest}", Scope(repository), headers, (200, 206)
+        url = self._url(repository, f"blobs/{digest}")
+        async with self._authorized(url, Scope(repository), headers) as response:
+            yield self._body(response, offset)
+
+    @asynccontextmanager
+    async def foreign_blob(self, url: str, offset: int = 0) -> AsyncIterator[BlobBody]:
+        """Open a blob that is kept elsewhere, as its descriptor says; nobody's credentials go there."""
+        target = parse_url(url, "foreign layer")
+        if target.scheme not in ("http", "https") or not target.host or target.user:
+            raise RegistryError(f"unsupported foreign layer URL {url[:200]!r}")
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        async with self._transport.send(
+            "GET", target, headers=headers, accept=(200, 206), verified=True
         ) as response:
-            start = 0
-            if response.status == 206:
-                match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-                start = int(match[1]) if match else offset
-            length = response.content_length
-            size = None if length is None else start + length
-            yield BlobBody(start, chunks(response), size)
+            yield self._body(response, offset)
 
-    async def mount(self, repository: str, digest: Digest, source: str) -> URL | None:
-        """Ask to mount the blob from `source`; None if done, else an upload location."""
-        return await self._begin(repository, {"mount": digest, "from": source}, source)
+    def _body(self, response: aiohttp.ClientResponse, offset: int) -> BlobBody:
+        start = 0
+        if response.status == 206:
+            match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+            start = int(match[1]) if match else offset
+        length = response.content_length
+        size = None if length is None else start + length
+        return BlobBody(start, self._transport.chunks(response), size)
 
-    async def begin_upload(self, repository: str) -> URL:
-        """Open an upload session and return its location."""
-        location = await self._begin(repository, {}, "")
-        if location is None:
+    async def mount(self, repository: str, digest: Digest, source: str) -> Upload | None:
+        """Ask to mount the blob from `source`; None if done, else an upload that was opened."""
+        query = {"mount": digest, "from": self._name(source)}
+        return await self._begin(repository, query, Scope(source))
+
+    async def begin_upload(self, repository: str) -> Upload:
+        """Open an upload."""
+        upload = await self._begin(repository, {})
+        if upload is None:
             raise RegistryError(f"{repository}: the registry gave no upload location")
-        return location
+        return upload
+
+    async def upload_status(self, upload: Upload) -> Upload:
+        """Ask how much of an upload has arrived; RegistryError if it is unknown by now."""
+        response, _ = await self._document(
+            "GET", upload.location, upload.scope, accept=(200, 202, 204)
+        )
+        offset = parse_progress(response.headers.get("Range", ""))
+        return upload.at(offset, _location(response))
 
     async def upload(
-        self,
-        repository: str,
-        location: URL,
-        digest: Digest,
-        size: int,
-        data: AsyncIterator[bytes],
+        self, upload: Upload, digest: Digest, size: int, data: AsyncIterator[bytes]
     ) -> None:
-        """Send a whole blob in one request and close the session."""
-        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        headers |= await self._authorization(location, Scope(repository, "pull,push"))
+        """Send a whole blob in one request and close the upload."""
+        headers = {"Content-Type": _BYTES, "Content-Length": str(size)}
+        headers |= await self._authorization(upload.location, upload.scope)
         async with self._transport.send(
-            "PUT", location.extend_query(digest=digest), headers=headers, data=data, accept=(201,)
-        ):
+            "PUT", upload.location.extend_query(digest=digest), headers=headers, data=data,
+            accept=(201,), read_s=self._transport.patience.finish_s,
+        ):  # fmt: skip
             pass
 
-    async def upload_chunk(self, repository: str, location: URL, offset: int, data: bytes) -> URL:
-        """Send one piece of a blob and return where the next one goes."""
+    async def upload_piece(
+        self, upload: Upload, size: int, data: AsyncIterator[bytes] | bytes
+    ) -> Upload:
+        """Send the next `size` bytes of a blob; return the upload as it is then."""
         headers = {
-            "Content-Type": "application/octet-stream",
-            "Content-Length": str(len(data)),
-            "Content-Range": f"{offset}-{offset + len(data) - 1}",
+            "Content-Type": _BYTES,
+            "Content-Length": str(size),
+            "Content-Range": f"{upload.offset}-{upload.offset + size - 1}",
         }
-        headers |= await self._authorization(location, Scope(repository, "pull,push"))
+        headers |= await self._authorization(upload.location, upload.scope)
+        body = io.BytesIO(data) if isinstance(data, bytes) else data
         async with self._transport.send(
-            "PATCH", location, headers=headers, data=io.BytesIO(data), accept=(202,)
-        ) as response:
-            return _location(response) or location
+            "PATCH", upload.location, headers=headers, data=body, accept=(202,),
+            read_s=self._transport.patience.finish_s,
+        ) as response:  # fmt: skip
+            return upload.at(upload.offset + size, _location(response))
 
-    async def finish_upload(self, repository: str, location: URL, digest: Digest) -> None:
-        """Close a session of chunks."""
-        headers = await self._authorization(location, Scope(repository, "pull,push"))
-        await self._transport.document(
-            "PUT", location.extend_query(digest=digest), headers=headers, accept=(201,)
-        )
+    async def finish_upload(self, upload: Upload, digest: Digest) -> None:
+        """Close an upload whose bytes have all been sent."""
+        await self._document(
+            "PUT", upload.location.extend_query(digest=digest), upload.scope, accept=(201,),
+            read_s=self._transport.patience.finish_s,
+        )  # fmt: skip
 
     async def put_manifest(
         self, repository: str, reference: str, descriptor: Descriptor, data: bytes
     ) -> None:
         """Store a manifest under a tag or digest."""
         await self._document(
-            "PUT", f"{repository}/manifests/{reference}", Scope(repository, "pull,push"),
+            "PUT", f"manifests/{reference}", Scope(repository, "pull,push"),
             headers={"Content-Type": descriptor.media_type}, data=data, accept=(201,),
         )  # fmt: skip
 
-    async def _begin(self, repository: str, query: dict[str, str], source: str) -> URL | None:
-        scopes = [Scope(repository, "pull,push")] + ([Scope(source)] if source else [])
+    async def _begin(self, repository: str, query: dict[str, str], *more: Scope) -> Upload | None:
+        scope = Scope(repository, "pull,push")
         response, _ = await self._document(
-            "POST", f"{repository}/blobs/uploads/", *scopes, query=query, data=b"",
-            accept=(201, 202),
+            "POST", self._url(repository, "blobs/uploads/").extend_query(query), scope, *more,
+            data=b"", accept=(201, 202),
         )  # fmt: skip
-        return None if query and response.status == 201 else _location(response)
+        location = _location(response)
+        if (query and response.status == 201) or location is None:
+            return None
+        smallest = response.headers.get("OCI-Chunk-Min-Length", "")
+        return Upload(location, scope, smallest=int(smallest) if smallest.isdecimal() else 0)
+
+    def _name(self, repository: str) -> str:
+        prefix = self.endpoint.prefix
+        return f"{prefix}/{repository}" if prefix else repository
+
+    def _scope(self, scope: Scope) -> Scope:
+        return replace(scope, repository=self._name(scope.repository))
+
+    def _url(self, repository: str, path: str) -> URL:
+        return self._base.join(URL(f"{self._name(repository)}/{path}"))
 
     async def _authorization(self, target: URL, *scopes: Scope) -> dict[str, str]:
         """Return credentials, but only for the registry's own origin."""
-        return (
-            await self.authorizer.header(scopes) if target.origin() == self._base.origin() else {}
-        )
+        if target.origin() != self._base.origin():
+            return {}
+        return await self.authorizer.header(map(self._scope, scopes))
 
     async def _document(
-        self, method: str, path: str, *scopes: Scope, headers: dict[str, str] | None = None,
-        query: dict[str, str] | None = None, **options: Any,  # noqa: ANN401  # see Transport
+        self, method: str, target: str | URL, *scopes: Scope,
+        headers: Mapping[str, str] | None = None, **options: Any,  # noqa: ANN401  # see Transport
     ) -> tuple[aiohttp.ClientResponse, bytes]:  # fmt: skip
-        url = self._base.join(URL(path)).extend_query(query or {})
+        """Send a request about a URL, or a path below the (first) scope's repository."""
+        url = target if isinstance(target, URL) else self._url(scopes[0].repository, target)
         for attempt in range(2):
             authorization = await self._authorization(url, *scopes)
             try:
@@ -264,19 +325,37 @@ class RegistryClient:
         raise AssertionError("two attempts are made")
 
     @asynccontextmanager
-    async def _stream(
-        self, method: str, path: str, scope: Scope, headers: dict[str, str],
-        accept: Sequence[int],
-    ) -> AsyncIterator[aiohttp.ClientResponse]:  # fmt: skip
-        url = self._base.join(URL(path))
-        headers = headers | await self._authorization(url, scope)
-        async with self._transport.send(method, url, headers=headers, accept=accept) as response:
+    async def _authorized(
+        self, url: URL, scope: Scope, headers: dict[str, str]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Open a blob, with a new token if the one at hand has run out."""
+        async with AsyncExitStack() as stack:
+            for attempt in range(2):
+                authorization = await self._authorization(url, scope)
+                request = self._transport.send(
+                    "GET", url, headers=headers | authorization, accept=(200, 206), verified=True
+                )
+                try:
+                    response = await stack.enter_async_context(request)
+                    break
+                except RegistryError as error:
+                    if error.status != 401 or attempt or not authorization:
+                        raise
+                    self.authorizer.forget()
             yield response
 
 
 def _location(response: aiohttp.ClientResponse) -> URL | None:
     text = response.headers.get("Location")
-    return response.url.join(URL(text, encoded=True)) if text else None
+    return response.url.join(parse_url(text, "upload location")) if text else None
+
+
+def _claimed_digest(text: str) -> Digest | None:
+    """Return the digest that a header names, None if it is none that we know."""
+    try:
+        return parse_digest(text)
+    except InvalidArgument:
+        return None
 
 
 def _media_type(data: bytes) -> str:

@@ -19,14 +19,18 @@ class RegistryError(FailedPrecondition):
     """A registry refused or could not be reached.
 
     `code` is the distribution spec's error code (`MANIFEST_UNKNOWN`, …), "" if there was no
-    answer; `status` the HTTP status, 0 if there was none. Callers that know which image was asked
-    for turn it into a message about that image.
+    answer; `status` the HTTP status, 0 if there was none; `retry_after_s` how long it asked to wait
+    before the next attempt, 0 if it did not. Callers that know which image was asked for turn it
+    into a message about that image.
     """
 
-    def __init__(self, message: str, *, code: str = "", status: int = 0) -> None:
+    def __init__(
+        self, message: str, *, code: str = "", status: int = 0, retry_after_s: float = 0.0
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.status = status
+        self.retry_after_s = retry_after_s
 
 
 class Unreachable(RegistryError):

@@ -24,6 +24,18 @@ DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar"
 DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 DOCKER_LAYER_FOREIGN = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
 
+_NONDISTRIBUTABLE = "application/vnd.oci.image.layer.nondistributable.v1.tar"
+FOREIGN_LAYERS = frozenset(
+    {
+        DOCKER_LAYER_FOREIGN,
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+        _NONDISTRIBUTABLE,
+        f"{_NONDISTRIBUTABLE}+gzip",
+        f"{_NONDISTRIBUTABLE}+zstd",
+    }
+)
+"""Layers that are kept elsewhere and never pushed (image-spec, Non-Distributable Layers)."""
+
 INDEXES = frozenset({OCI_INDEX, DOCKER_INDEX})
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 CONFIGS = frozenset({OCI_CONFIG, DOCKER_CONFIG, "application/octet-stream"})

@@ -11,6 +11,7 @@ import json
 import secrets
 import ssl
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -33,6 +34,14 @@ class Faults:
     """Send other bytes than the digest says."""
     max_request: int = 0
     """Refuse uploads of more bytes in one request (413)."""
+    claimed_digest: str = ""
+    """What `Docker-Content-Digest` says of manifests, whatever they are."""
+    cut_uploads: list[int] = field(default_factory=list)
+    """Cut the next uploads after so many bytes, which are kept."""
+    retry_after: str = ""
+    """Sent along with `statuses`."""
+    foreign: dict[str, bytes] = field(default_factory=dict)
+    """What is served below `/foreign/`, outside of the registry."""
     redirect_to: str = ""
     """Send downloads of blobs to this base URL."""
     pauses: dict[str, asyncio.Event] = field(default_factory=dict)
@@ -65,6 +74,11 @@ class FakeRegistry:
         self._users = users or {}
         self._anonymous_pull = anonymous_pull
         self._tls = tls
+        self.ranges: dict[str, list[int]] = {}
+        """Where the downloads of a blob began."""
+        self.on_cut: Callable[[], None] = lambda: None
+        self.received = 0
+        """Bytes of blobs that clients have sent."""
         self._uploads: dict[str, bytearray] = {}
         self._tokens: dict[str, set[str]] = {}
         self._refresh: dict[str, str] = {}
@@ -74,6 +88,7 @@ class FakeRegistry:
         app = web.Application(client_max_size=1 << 32)
         app.router.add_get("/token", self._token)
         app.router.add_post("/token", self._token)
+        app.router.add_get("/foreign/{name}", self._foreign)
         app.router.add_get("/v2/", self._ping)
         app.router.add_route("*", "/v2/{name:.+}/manifests/{ref}", self._manifest)
         app.router.add_route("*", "/v2/{name:.+}/blobs/uploads/", self._begin)
@@ -118,7 +133,8 @@ class FakeRegistry:
         self.log.append(f"{request.method} {request.path}")
         self.authorizations.append(request.headers.get("Authorization", ""))
         if self.faults.statuses and name:
-            return web.Response(status=self.faults.statuses.pop(0))
+            headers = {"Retry-After": self.faults.retry_after} if self.faults.retry_after else {}
+            return web.Response(status=self.faults.statuses.pop(0), headers=headers)
         if not self._auth or self._is_allowed(request, name, action):
             return None
         challenge = 'Basic realm="fake"'
@@ -190,15 +206,18 @@ class FakeRegistry:
         if found is None:
             return _error(404, "MANIFEST_UNKNOWN", "manifest unknown")
         media_type, data = found
-        self.counts[f"manifest {ref}"] += 1
-        return web.Response(body=data, content_type=media_type)
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        headers = {"Docker-Content-Digest": self.faults.claimed_digest or digest}
+        if request.method != "HEAD":
+            self.counts[f"manifest {ref}"] += 1
+        return web.Response(body=data, content_type=media_type, headers=headers)
 
     async def _put(self, request: web.Request, name: str, ref: str) -> web.Response:
         data = await request.read()
         document = json.loads(data)
         referred = [document["config"], *document["layers"]] if "config" in document else []
         for blob in referred:
-            if blob["digest"] not in self.repositories.get(name, set()):
+            if not blob.get("urls") and blob["digest"] not in self.repositories.get(name, set()):
                 return _error(400, "MANIFEST_BLOB_UNKNOWN", f"blob unknown: {blob['digest']}")
         digest = self.add_manifest(name, ref, request.content_type, data)
         return web.Response(status=201, headers={"Docker-Content-Digest": digest})
@@ -244,6 +263,7 @@ class FakeRegistry:
         if "Range" in request.headers and not self.faults.ignore_range:
             start = int(request.headers["Range"].removeprefix("bytes=").removesuffix("-"))
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        self.ranges.setdefault(digest, []).append(start)
         headers["Content-Length"] = str(len(data) - start)
         response = web.StreamResponse(status=206 if start else 200, headers=headers)
         await response.prepare(request)
@@ -278,6 +298,9 @@ class FakeRegistry:
         stored = self._uploads.get(session)
         if stored is None or request.query.get("_state") != "x/y":
             return _error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry")
+        if request.method == "GET":
+            headers = {"Location": request.path_qs, "Range": f"0-{max(0, len(stored) - 1)}"}
+            return web.Response(status=204, headers=headers)
         limit = self.faults.max_request
         if limit and (request.content_length or 0) > limit:
             return web.Response(status=413)
@@ -285,7 +308,7 @@ class FakeRegistry:
             first = int(request.headers["Content-Range"].partition("-")[0])
             if first != len(stored):
                 return _error(416, "BLOB_UPLOAD_INVALID", "out of order")
-        stored += await request.read()
+        await self._receive(request, stored)
         if request.method == "PATCH":
             return web.Response(status=202, headers={"Location": request.path_qs})
         data = bytes(self._uploads.pop(session))
@@ -294,6 +317,25 @@ class FakeRegistry:
         digest = self.add_blob(name, data)
         self.counts["uploads"] += 1
         return web.Response(status=201, headers={"Location": f"/v2/{name}/blobs/{digest}"})
+
+    async def _receive(self, request: web.Request, stored: bytearray) -> None:
+        cut = self.faults.cut_uploads.pop(0) if self.faults.cut_uploads else None
+        begun = len(stored)
+        async for chunk in request.content.iter_any():
+            stored += chunk
+            if cut is not None and len(stored) >= begun + cut:
+                del stored[begun + cut :]
+                self.received += cut
+                self.on_cut()
+                if request.transport is not None:
+                    request.transport.abort()
+                raise ConnectionResetError("cut as told")
+        self.received += len(stored) - begun
+
+    async def _foreign(self, request: web.Request) -> web.Response:
+        shown = request.headers.get("Authorization", "nobody")
+        self.log.append(f"{request.method} {request.path} as {shown}")
+        return web.Response(body=self.faults.foreign[request.match_info["name"]])
 
 
 def _error(

@@ -51,8 +51,8 @@ async def test_blobs_and_manifests(auth: str) -> None:
     ):
         digest = digest_bytes(DATA)
         assert not await client.has_blob("a/b", digest)
-        location = await client.begin_upload("a/b")
-        await client.upload("a/b", location, digest, len(DATA), chunks_of(DATA))
+        upload = await client.begin_upload("a/b")
+        await client.upload(upload, digest, len(DATA), chunks_of(DATA))
         assert await client.has_blob("a/b", digest)
         assert await read(client, digest) == (0, DATA)
         assert await read(client, digest, 1000) == (1000, DATA[1000:])
@@ -70,12 +70,11 @@ async def test_blobs_and_manifests(auth: str) -> None:
 async def test_chunked_upload_and_mount() -> None:
     async with FakeRegistry() as registry, client_of(registry) as client:
         digest = digest_bytes(DATA)
-        location = await client.begin_upload("a/b")
-        offset = 0
+        upload = await client.begin_upload("a/b")
         async for chunk in chunks_of(DATA):
-            location = await client.upload_chunk("a/b", location, offset, chunk)
-            offset += len(chunk)
-        await client.finish_upload("a/b", location, digest)
+            upload = await client.upload_piece(upload, len(chunk), chunk)
+        assert upload.offset == len(DATA)
+        await client.finish_upload(upload, digest)
         assert registry.blobs[digest] == DATA
         assert await client.mount("c", digest, "a/b") is None
         assert digest in registry.repositories["c"]
@@ -214,7 +213,7 @@ async def test_tls_is_verified(tmp_path_factory: pytest.TempPathFactory) -> None
         directory = tmp_path_factory.mktemp("certs")
         (directory / registry.host).mkdir()
         authority.cert_pem.write_to_path(str(directory / registry.host / "ca.crt"))
-        endpoint = Endpoint(url, certificates=directory)
+        endpoint = Endpoint(url, certificates=(directory,))
         async with RegistryClient(endpoint, retry=RETRY) as client:
             await client.authorizer.ping()
 

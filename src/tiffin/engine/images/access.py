@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from tiffin.errors import FailedPrecondition, NotFound, TiffinError
+from tiffin.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, TiffinError
 from tiffin.registry.client import RegistryClient
 from tiffin.registry.credentials import ANONYMOUS, Credentials
 from tiffin.registry.endpoints import RegistryOptions, endpoints
 from tiffin.registry.errors import RegistryError, Unreachable
-from tiffin.registry.transport import Retry
+from tiffin.registry.transport import Patience, Retry
 from tiffin.spec.reference import Reference
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ class RegistryAccess:
     options: RegistryOptions = field(default_factory=RegistryOptions)
     user_agent: str = "tiffin"
     retry: Retry = field(default_factory=Retry)
+    patience: Patience = field(default_factory=Patience)
 
     async def each(
         self,
@@ -36,23 +37,37 @@ class RegistryAccess:
     ) -> T:
         """Try `action` on each endpoint of a registry until one serves.
 
-        The next one is tried after a mirror failed or nobody answered; the last failure is raised.
+        The next one is tried after a mirror failed, or the registry is down or limits our rate.
         Mirrors are never shown the registry's own credentials.
         """
-        failure: RegistryError | None = None
+        failures: list[tuple[bool, bool, TiffinError]] = []
         for endpoint in await endpoints(domain, self.options, mirrors=mirrors):
             user = ANONYMOUS if endpoint.mirror else credentials
-            client = RegistryClient(endpoint, user, user_agent=self.user_agent, retry=self.retry)
+            client = RegistryClient(
+                endpoint, user, user_agent=self.user_agent, retry=self.retry,
+                patience=self.patience,
+            )  # fmt: skip
             try:
                 async with client:
                     await client.authorizer.ping()
                     return await action(client)
-            except RegistryError as error:
-                if not endpoint.mirror and not isinstance(error, Unreachable):
+            except (RegistryError, DataLoss, InvalidArgument) as error:
+                status = error.status if isinstance(error, RegistryError) else 0
+                if not endpoint.mirror and not _is_down(error):
                     raise
                 log.debug("registry endpoint %s: %s", endpoint.url, error)
-                failure = error
-        raise failure or FailedPrecondition(f"no endpoint for registry {domain}")
+                failures.append((not endpoint.mirror, status != 0, error))
+        if not failures:
+            raise FailedPrecondition(f"no endpoint for registry {domain}")
+        # What the registry itself answered says more than what a mirror did, or silence.
+        raise max(reversed(failures), key=lambda failure: failure[:2])[2]
+
+
+def _is_down(error: TiffinError) -> bool:
+    """Tell whether another endpoint may serve what this one, for the moment, does not."""
+    if isinstance(error, Unreachable):
+        return True
+    return isinstance(error, RegistryError) and (error.status == 429 or error.status >= 500)
 
 
 def explained(error: RegistryError, reference: Reference) -> TiffinError:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tiffin.engine.images.access import RegistryAccess, explained, together
 from tiffin.engine.images.context import ImageContext, Progress
 from tiffin.engine.images.transfers import Downloads
-from tiffin.errors import Cancelled, InvalidArgument, NotFound
+from tiffin.errors import Cancelled, DataLoss, InvalidArgument, NotFound
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease
 from tiffin.images.manifests import (
@@ -18,6 +18,7 @@ from tiffin.images.manifests import (
     check_is_image,
     has_blob,
     read_config,
+    read_document,
     select,
 )
 from tiffin.images.write import put_blob
@@ -69,6 +70,9 @@ class Pulls:
             )
         except RegistryError as error:
             raise explained(error, reference) from error
+        except (DataLoss, InvalidArgument) as error:
+            # Which layer is wrong the message says, of which image nobody else.
+            raise type(error)(error.message, hint=f"while pulling {reference.familiar}") from error
         self.context.publish("pull", reference.familiar, reference.familiar_repository)
         return image
 
@@ -105,21 +109,57 @@ class _Pull:
         if remote.descriptor.media_type in INDEXES:
             index = parse_index(remote.data)
             chosen = select(index, self.request.platform or host_platform())
-            remote = await self._manifest(chosen.digest)
+            remote = await self._child(chosen)
         image = await self._image(remote)
         await self._layers(image)
         return await self._finish(image, target)
 
     async def _manifest(self, tag_or_digest: str) -> RemoteManifest:
-        """Fetch a manifest, unless it is asked for by digest and here."""
+        """Fetch a manifest, unless it is here and (says the registry) still what is meant."""
         content = self.pulls.context.store.content
-        remote = await self.client.manifest(self.request.reference.path, tag_or_digest)
+        remote = await self._known(tag_or_digest)
+        if remote is None:
+            remote = await self.client.manifest(self.request.reference.path, tag_or_digest)
         media_type = remote.descriptor.media_type
         if media_type not in MANIFESTS | INDEXES:
             raise InvalidArgument(f"unsupported manifest media type {media_type!r}")
         self.lease.hold(remote.digest)
         await self.pulls.context.run(put_blob, content, remote.digest, remote.data)
         return remote
+
+    async def _child(self, entry: Descriptor) -> RemoteManifest:
+        """Return the manifest of an index's entry, from the registry if it is not here."""
+        self.lease.hold(entry.digest)
+        data = await self._stored(entry.digest)
+        if data is None:
+            return await self._manifest(entry.digest)
+        return RemoteManifest(entry, data)
+
+    async def _stored(self, digest: Digest) -> bytes | None:
+        """Return a document from the store, None if it is not there, or damaged."""
+        context = self.pulls.context
+        try:
+            return await context.run(read_document, context.store.content, digest)
+        except (NotFound, DataLoss):
+            return None
+
+    async def _known(self, tag_or_digest: str) -> RemoteManifest | None:
+        """Return the manifest from the store where a HEAD, which no registry counts, will do."""
+        store, reference = self.pulls.context.store, self.request.reference
+        record = store.find(reference)
+        if record is None or tag_or_digest != (reference.digest or reference.tag):
+            return None
+        try:
+            digest = await self.client.resolve(reference.path, tag_or_digest)
+        except RegistryError as error:
+            if not error.status:
+                raise
+            return None  # only the answer to a GET has words
+        if digest != record.target.digest:
+            return None
+        self.lease.hold(digest)
+        data = await self._stored(digest)
+        return RemoteManifest(record.target, data) if data is not None else None
 
     async def _image(self, remote: RemoteManifest) -> Image:
         manifest: Manifest = parse_manifest(remote.data)

@@ -8,14 +8,13 @@ digest and all.
 import asyncio
 import hashlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from yarl import URL
-
 from tiffin.engine.images.access import RegistryAccess, together
 from tiffin.engine.images.context import ImageContext, Progress
+from tiffin.engine.images.delivery import BlobDelivery, OnSent
 from tiffin.errors import AlreadyExists, InvalidArgument, NotFound
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease
@@ -26,11 +25,12 @@ from tiffin.layers.compression import Compression, compressor, decompressor
 from tiffin.registry.client import RegistryClient
 from tiffin.registry.credentials import ANONYMOUS, Credentials
 from tiffin.registry.errors import RegistryError
-from tiffin.registry.transport import may_pass
+from tiffin.registry.upload import Upload
 from tiffin.spec.descriptor import (
     DOCKER_LAYER,
     DOCKER_LAYER_GZIP,
     DOCKER_MANIFEST,
+    FOREIGN_LAYERS,
     OCI_CONFIG,
     OCI_LAYER,
     OCI_LAYER_GZIP,
@@ -45,11 +45,8 @@ from tiffin.state.images import ReferenceRecord
 from tiffin.wire.jsonmessage import JsonMessage, progress, status
 
 _CHUNK = 1 << 20
-_PIECE = 16 << 20
+_MAX_MOUNTS = 1
 _PLAIN = frozenset((OCI_LAYER, DOCKER_LAYER))
-_TOO_LARGE = 413
-
-OnSent = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,31 +155,31 @@ class _Push:
     async def _upload(self, blob: Descriptor, name: str, sent: OnSent) -> str:
         """Bring a blob to the repository; return how, in Docker's words."""
         path = self.reference.path
+        if blob.media_type in FOREIGN_LAYERS and blob.urls:
+            return "Skipped foreign layer"
         if await self.client.has_blob(path, blob.digest):
             return "Layer already exists"
-        records = self.pushes.context.store.records
-        location: URL | None = None
-        sources = records.sources(blob.digest, self.reference.domain)
-        for source in [each for each in sources if each != path][:1]:
-            location = await self._mount(blob.digest, source)
-            if location is None:
+        upload: Upload | None = None
+        for source in self._sources(blob.digest):
+            upload = await self._mount(blob.digest, source)
+            if upload is None:
                 return f"Mounted from {source}"
-        retry = self.client.retry
-        for attempt in range(retry.attempts):
-            try:
-                if location is None:
-                    location = await self.client.begin_upload(path)
-                await self._send(location, blob, sent)
-                break
-            except RegistryError as error:
-                if attempt + 1 == retry.attempts or not may_pass(error):
-                    raise
-                self.emit(status("Retrying", name)) if name else None
-                await retry.pause(attempt)
-                location = None
+
+        def retrying() -> None:
+            if name:
+                self.emit(status("Retrying", name))
+
+        delivery = BlobDelivery(self.pushes.context, self.client, path, blob, sent, retrying)
+        await delivery.run(upload)
         return "Pushed"
 
-    async def _mount(self, digest: Digest, source: str) -> URL | None:
+    def _sources(self, digest: Digest) -> list[str]:
+        """Return the repositories of the same registry that the blob may be mounted from."""
+        records = self.pushes.context.store.records
+        sources = records.sources(digest, self.reference.domain)
+        return [each for each in sources if each != self.reference.path][:_MAX_MOUNTS]
+
+    async def _mount(self, digest: Digest, source: str) -> Upload | None:
         """Try to mount; a registry that refuses the source is asked for a plain upload."""
         try:
             return await self.client.mount(self.reference.path, digest, source)
@@ -190,35 +187,6 @@ class _Push:
             if error.status not in (401, 403, 404):
                 raise
             return await self.client.begin_upload(self.reference.path)
-
-    async def _send(self, location: URL, blob: Descriptor, sent: OnSent) -> None:
-        path = self.reference.path
-        try:
-            await self.client.upload(
-                path, location, blob.digest, blob.size, self._read(blob, _CHUNK, sent)
-            )
-        except RegistryError as error:
-            if error.status != _TOO_LARGE:
-                raise
-            # A proxy in between limits the size of one request: send pieces.
-            offset = 0
-            location = await self.client.begin_upload(path)
-            async for piece in self._read(blob, _PIECE, sent):
-                location = await self.client.upload_chunk(path, location, offset, piece)
-                offset += len(piece)
-            await self.client.finish_upload(path, location, blob.digest)
-
-    async def _read(self, blob: Descriptor, size: int, sent: OnSent) -> AsyncIterator[bytes]:
-        context = self.pushes.context
-        position = 0
-        reported = 0
-        with context.store.content.open(blob.digest) as file:
-            while data := await context.run(file.read, size):
-                yield data
-                position += len(data)
-                if position - reported >= 8 * _CHUNK or position == blob.size:
-                    reported = position
-                    sent(position)
 
 
 def distributable(manifest: Manifest, layers: list[Descriptor]) -> Manifest:

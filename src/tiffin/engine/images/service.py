@@ -43,7 +43,7 @@ from tiffin.images.store import ImageStore
 from tiffin.layers.compression import Source
 from tiffin.registry.credentials import ANONYMOUS, Credentials
 from tiffin.registry.endpoints import Endpoint
-from tiffin.registry.transport import Transport, chunks
+from tiffin.registry.transport import Transport
 from tiffin.spec.platform import Platform
 from tiffin.spec.reference import Reference, parse_reference
 from tiffin.wire.jsonmessage import status
@@ -268,7 +268,7 @@ class Images:
                 Endpoint(str(source.origin())), user_agent=self._access.user_agent
             )
             async with transport, transport.send("GET", source) as response:
-                async for chunk in chunks(response):
+                async for chunk in transport.chunks(response):
                     await self._context.run(spool.write, chunk)
             spool.seek(0)
             return await self.import_(spool, request, emit)

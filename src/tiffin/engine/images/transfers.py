@@ -7,22 +7,26 @@ may not have it, the other begins anew with its own credentials.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from tiffin.content.store import IngestWriter
 from tiffin.engine.images.context import ImageContext
 from tiffin.errors import AlreadyExists, DataLoss, TiffinError
 from tiffin.images.manifests import has_blob
-from tiffin.registry.client import RegistryClient
+from tiffin.images.store import download_ref
+from tiffin.registry.client import BlobBody, RegistryClient
 from tiffin.registry.errors import RegistryError, Unreachable
 from tiffin.registry.transport import may_pass
-from tiffin.spec.descriptor import Descriptor
+from tiffin.spec.descriptor import FOREIGN_LAYERS, Descriptor
 from tiffin.spec.digest import Digest
 
 log = logging.getLogger(__name__)
 _BATCH = 1 << 20
+_PROGRESS = 1 << 20
+"""Bytes that an attempt must bring for the count of attempts to begin anew."""
+_MAX_URLS = 8
 _INTERVAL_S = 0.1
 
 Watcher = Callable[[str, int], None]
@@ -123,18 +127,23 @@ class Downloads:
     async def _attempts(
         self, transfer: _Transfer, client: RegistryClient, repository: str, wanted: Descriptor
     ) -> None:
-        attempt = 0
+        """Attempt it until it succeeds; one that brought the download forward is not counted."""
+        attempt, reached = 0, 0
         while True:
             try:
                 await self._attempt(transfer, client, repository, wanted)
                 return
             except RegistryError as error:
+                if transfer.state[1] >= reached + _PROGRESS:
+                    attempt, reached = 0, transfer.state[1]
                 attempt += 1
-                if attempt >= client.retry.attempts or not may_pass(error):
+                passing = isinstance(error, Unreachable) or may_pass(error, client.retry)
+                if attempt >= client.retry.attempts or not passing:
                     raise
                 log.info("%s: attempt %d: %s", wanted.digest, attempt, error)
                 transfer.report("Retrying", transfer.state[1])
-                await client.retry.pause(attempt)
+                wanted_s = error.retry_after_s
+            await client.retry.pause(attempt, wanted_s)
 
     async def _attempt(
         self, transfer: _Transfer, client: RegistryClient, repository: str, wanted: Descriptor
@@ -159,24 +168,57 @@ class Downloads:
     async def _receive(
         self, transfer: _Transfer, client: RegistryClient, repository: str, ingest: "_Ingest"
     ) -> None:
-        wanted = ingest.wanted
-        async with client.blob(repository, wanted.digest, ingest.writer.offset) as body:
+        async with _source(client, repository, ingest.wanted, ingest.writer.offset) as body:
             if body.offset != ingest.writer.offset:
                 await ingest.restart()
                 if body.offset:
-                    raise Unreachable(f"{wanted.digest}: the registry sent another range")
-            batch: list[bytes] = []
-            size = 0
+                    raise Unreachable(f"{ingest.wanted.digest}: the registry sent another range")
+            if body.size is not None and body.size > ingest.wanted.size:
+                await ingest.refuse()
+            try:
+                await self._store(transfer, ingest, body)
+            finally:
+                transfer.state = (transfer.state[0], ingest.writer.offset)
+        if ingest.writer.offset < ingest.wanted.size:
+            raise Unreachable(f"{ingest.wanted.digest}: unexpected EOF")
+
+    async def _store(self, transfer: _Transfer, ingest: "_Ingest", body: BlobBody) -> None:
+        batch: list[bytes] = []
+        size = 0
+        try:
             async for chunk in body.chunks:
                 batch.append(chunk)
                 size += len(chunk)
                 if size >= _BATCH:
-                    await ingest.write(batch)
+                    full, batch, size = batch, [], 0
+                    await ingest.write(full)
                     transfer.report("Downloading", ingest.writer.offset, often=True)
-                    batch, size = [], 0
-            await ingest.write(batch)
-        if ingest.writer.offset < wanted.size:
-            raise Unreachable(f"{wanted.digest}: unexpected EOF")
+        except Unreachable:
+            await ingest.write(batch)  # what came before the break need not come again
+            raise
+        await ingest.write(batch)
+
+
+@asynccontextmanager
+async def _source(
+    client: RegistryClient, repository: str, wanted: Descriptor, offset: int
+) -> AsyncIterator[BlobBody]:
+    """Open a blob at the registry; one that may not be distributed where its descriptor says."""
+    if wanted.media_type not in FOREIGN_LAYERS or not wanted.urls:
+        async with client.blob(repository, wanted.digest, offset) as body:
+            yield body
+        return
+    async with AsyncExitStack() as stack:
+        failure: RegistryError | None = None
+        for url in wanted.urls[:_MAX_URLS]:
+            try:
+                yielded = await stack.enter_async_context(client.foreign_blob(url, offset))
+                break
+            except RegistryError as error:
+                failure = error
+        else:
+            raise failure or RegistryError(f"{wanted.digest}: no usable URL")
+        yield yielded
 
 
 class _Ingest:
@@ -201,11 +243,15 @@ class _Ingest:
     async def write(self, batch: list[bytes]) -> None:
         """Append; DataLoss if that is more than there should be."""
         if self.writer.offset + sum(map(len, batch)) > self.wanted.size:
-            await self._context.run(self.writer.abort)
-            raise DataLoss(
-                f"{self.wanted.digest}: the registry sent more than {self.wanted.size} bytes"
-            )
+            await self.refuse()
         await self._context.run(_write_all, self.writer, batch)
+
+    async def refuse(self) -> None:
+        """Throw away what is there, since more comes than the manifest says; DataLoss."""
+        await self._context.run(self.writer.abort)
+        raise DataLoss(
+            f"{self.wanted.digest}: the registry sent more than {self.wanted.size} bytes"
+        )
 
     async def commit(self) -> None:
         """Verify and publish; DataLoss."""
@@ -220,7 +266,7 @@ class _Ingest:
             await self._context.run(self.writer.__exit__, None, None, None)
 
     def _open(self) -> IngestWriter:
-        writer = self._context.store.content.writer(f"layer-{self.wanted.digest}")
+        writer = self._context.store.content.writer(download_ref(self.wanted.digest))
         self._is_open = True
         return writer
 

@@ -2,15 +2,24 @@
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from tiffin.errors import DataLoss, InvalidArgument, NotFound, TiffinError
+from tiffin.images.store import download_ref
 from tiffin.images.write import create_image, write_blob
 from tiffin.registry.credentials import Credentials
 from tiffin.registry.errors import RegistryError
-from tiffin.spec.descriptor import OCI_INDEX, OCI_LAYER, OCI_MANIFEST
+from tiffin.spec.descriptor import (
+    DOCKER_LAYER_FOREIGN,
+    DOCKER_MANIFEST,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_MANIFEST,
+)
 from tiffin.spec.digest import digest_bytes, hex_of
 from tiffin.spec.image import History, ImageConfig, parse_manifest
 from tiffin.spec.platform import Platform
@@ -77,7 +86,7 @@ async def test_pull_chooses_the_platform(lab: ServiceLab, registry: FakeRegistry
     with pytest.raises(NotFound, match="no matching manifest for linux/riscv64 in the manifest"):
         await lab.service.pull(reference, platform=Platform("linux", "riscv64"))
     assert (await lab.service.ensure(reference, platform=wanted)).id == foreign.id
-    assert registry.counts["manifest latest"] == 3
+    assert registry.counts["manifest latest"] == 1  # HEAD tells that the rest is known
     ONE.publish(registry, "multi", "single")
     with pytest.raises(NotFound, match="does not match the specified platform"):
         await lab.service.pull(reference.with_tag("single"), platform=wanted)
@@ -115,7 +124,10 @@ async def test_wrong_bytes_are_refused(lab: ServiceLab, registry: FakeRegistry) 
     registry.faults.corrupt.add(digest)
     with pytest.raises(DataLoss) as caught:
         await lab.service.pull(parse_reference(f"{registry.host}/app"))
-    assert str(caught.value) == f"filesystem layer verification failed for digest {digest}"
+    assert str(caught.value) == (
+        f"filesystem layer verification failed for digest {digest}: "
+        f"while pulling {registry.host}/app:latest"
+    )
     assert lab.is_empty()
     registry.faults.corrupt.clear()
     await lab.service.pull(parse_reference(f"{registry.host}/app"))
@@ -317,7 +329,7 @@ async def test_a_pulled_image_is_pushed_as_it_came(lab: ServiceLab, registry: Fa
 async def test_push_survives_failures_and_limits(
     lab: ServiceLab, registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tiffin.engine.images.push._PIECE", 1 << 20)
+    monkeypatch.setattr("tiffin.engine.images.delivery._PIECE", 1 << 20)
     lab.put(BIG, f"{registry.host}/big:a", f"{registry.host}/big:b")
     registry.faults.max_request = 2 << 20
     registry.faults.statuses = [503, 503]
@@ -341,3 +353,94 @@ async def test_what_cannot_be_pushed(lab: ServiceLab, registry: FakeRegistry) ->
         await lab.service.push(
             parse_reference(f"{closed.host}/app:v1"), credentials=Credentials("ann", "x")
         )
+
+
+async def test_broken_uploads_are_resumed_and_no_byte_goes_twice(
+    lab: ServiceLab, registry: FakeRegistry
+) -> None:
+    lab.put(BIG, f"{registry.host}/big:a")
+    registry.faults.cut_uploads = [700_001, 800_000]
+    await lab.service.push(parse_reference(f"{registry.host}/big:a"), emit=lab.emit)
+    manifest = parse_manifest(registry.manifests["big"]["a"][1])
+    assert registry.received == manifest.layers[0].size + manifest.config.size
+    assert "Retrying" in {line.get("status") for line in lab.lines}
+    assert len(lab.pauses) == 2
+
+
+async def test_a_restart_goes_on_with_what_has_arrived(
+    lab: ServiceLab, registry: FakeRegistry
+) -> None:
+    BIG.publish(registry, "big", "latest")
+    digest = digest_bytes(BIG.stored[0])
+    with lab.content.writer(download_ref(digest)) as writer:
+        writer.write(BIG.stored[0][:1_000_000])
+    with lab.content.writer("document-x") as writer:
+        writer.write(b"of no use to anybody")
+    lab.store.recover()
+    assert len(lab.ingests()) == 1
+    await lab.service.pull(parse_reference(f"{registry.host}/big"))
+    assert registry.ranges[digest] == [1_000_000]
+    with lab.content.writer(download_ref(digest)) as writer:
+        writer.write(b"x")
+    [left] = (lab.root / "content" / "ingest").iterdir()
+    os.utime(left / "data", (0, 0))
+    lab.store.recover()
+    assert lab.ingests() == []
+
+
+async def test_damaged_bytes_of_an_earlier_attempt_cost_no_pull(
+    lab: ServiceLab, registry: FakeRegistry
+) -> None:
+    BIG.publish(registry, "big", "latest")
+    digest = digest_bytes(BIG.stored[0])
+    with lab.content.writer(download_ref(digest)) as writer:
+        writer.write(bytes(1_000_000))
+    await lab.service.pull(parse_reference(f"{registry.host}/big"))
+    assert registry.ranges[digest] == [1_000_000, 0]
+
+
+async def test_a_token_that_runs_out_on_the_way(lab: ServiceLab) -> None:
+    user = Credentials("ann", "secret")
+    async with FakeRegistry(auth="token", users={"ann": "secret"}) as registry:
+        BIG.publish(registry, "big", "latest")
+        reference = parse_reference(f"{registry.host}/big")
+        held = registry.faults.pauses[digest_bytes(BIG.stored[0])] = asyncio.Event()
+        registry.faults.break_after[digest_bytes(BIG.stored[0])] = 1_500_000
+        task = asyncio.create_task(lab.service.pull(reference, credentials=user))
+        await until(lambda: registry.counts[f"blob {digest_bytes(BIG.stored[0])}"] == 1)
+        registry.expire_tokens()
+        held.set()
+        assert (await task).id == BIG.id
+        await lab.service.tag(BIG.id, parse_reference(f"{registry.host}/copy"))
+        registry.faults.cut_uploads = [1_000_000]
+        registry.on_cut = registry.expire_tokens
+        registry.repositories["big"].clear()  # nothing to mount from
+        await lab.service.push(parse_reference(f"{registry.host}/copy"), credentials=user)
+        assert "latest" in registry.manifests["copy"]
+
+
+async def test_foreign_layers_come_from_elsewhere_without_credentials(lab: ServiceLab) -> None:
+    async with FakeRegistry(auth="token", users={"ann": "secret"}) as registry:
+        digest = digest_bytes(ONE.stored[0])
+        registry.faults.foreign["base"] = ONE.stored[0]
+        url = f"http://{registry.host}/foreign/base"
+        data = foreign_manifest(ONE, registry, url)
+        registry.add_manifest("win", "latest", DOCKER_MANIFEST, data)
+        reference = parse_reference(f"{registry.host}/win")
+        image = await lab.service.pull(reference, credentials=Credentials("ann", "secret"))
+        assert image.layers[0].urls == (url,)
+        assert registry.log.count("GET /foreign/base as nobody") == 1
+        assert registry.counts[f"blob {digest}"] == 0
+        lab.lines.clear()
+        await lab.service.push(reference, credentials=Credentials("ann", "secret"), emit=lab.emit)
+        assert "Skipped foreign layer" in {line.get("status") for line in lab.lines}
+
+
+def foreign_manifest(image: SampleImage, registry: FakeRegistry, *urls: str) -> bytes:
+    """Return the image's manifest, with its lowest layer kept elsewhere."""
+    image.publish(registry, "win", "")
+    registry.repositories["win"].discard(digest_bytes(image.stored[0]))
+    manifest = parse_manifest(image.manifest)
+    layer = replace(manifest.layers[0], media_type=DOCKER_LAYER_FOREIGN, urls=urls)
+    manifest = replace(manifest, layers=(layer, *manifest.layers[1:]))
+    return replace(manifest, media_type=DOCKER_MANIFEST).encode()
