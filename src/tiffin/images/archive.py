@@ -44,6 +44,8 @@ class Members:
     documents: dict[str, bytes] = field(default_factory=dict)
     blobs: dict[str, Blob] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
+    new: set[Digest] = field(default_factory=set)
+    """Blobs that were not here before."""
 
     def blob(self, name: str) -> Blob:
         """Return a member by the name that a document gives it; InvalidArgument."""
@@ -72,7 +74,7 @@ def take_in(content: ContentStore, lease: Lease, stream: Source) -> Members:
             if name in _DOCUMENTS:
                 members.documents[name] = reader.read(_MAX_DOCUMENT)
             elif name != "repositories" and not name.endswith(_UNUSED):
-                members.blobs[name] = _ingest(content, lease, reader, entry, name)
+                members.blobs[name] = _ingest(content, lease, reader, entry, name, members.new)
         elif entry.kind in (EntryKind.SYMLINK, EntryKind.HARD_LINK):
             members.links[name] = _target(entry, name)
         elif entry.kind is not EntryKind.DIRECTORY:
@@ -82,8 +84,9 @@ def take_in(content: ContentStore, lease: Lease, stream: Source) -> Members:
 
 
 def _ingest(
-    content: ContentStore, lease: Lease, reader: TarReader, entry: Entry, name: str
-) -> Blob:
+    content: ContentStore, lease: Lease, reader: TarReader, entry: Entry, name: str,
+    new: set[Digest],
+) -> Blob:  # fmt: skip
     match = _BLOB.fullmatch(name)
     expected = parse_digest(f"{match[1]}:{match[2]}") if match else None
     if expected is not None:
@@ -105,6 +108,7 @@ def _ingest(
         try:
             with suppress(AlreadyExists):
                 writer.commit(expected=digest, size=entry.size)
+                new.add(digest)
         except DataLoss as error:
             raise DataLoss(f"invalid archive: {entry.name!r}: {error.message}") from error
     return Blob(digest, entry.size, head)

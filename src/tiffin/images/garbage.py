@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from tiffin.content.store import ContentStore
 from tiffin.errors import Conflict, DataLoss, InvalidArgument, NotFound
-from tiffin.images.lease import Leases
+from tiffin.images.lease import Lease, Leases
 from tiffin.images.manifests import children
 from tiffin.snapshots.snapshotter import Kind, Snapshotter
-from tiffin.spec.descriptor import Descriptor
+from tiffin.spec.descriptor import OCI_MANIFEST, Descriptor
 from tiffin.spec.digest import ChainId, DiffId, Digest, chain_ids
 from tiffin.spec.image import ImageConfig
 from tiffin.state.images import ImageRecord, ImageRecords
@@ -120,6 +120,20 @@ class Garbage:
         sizes += [self._records.layer_size(Digest(name)) or 0 for name in gone_snapshots]
         return Removed(tuple(gone_blobs), tuple(map(Digest, gone_snapshots)), sum(sizes))
 
+    def drop(self, manifest: Digest, lease: Lease | None = None) -> bool:
+        """Delete a manifest out of an index that is kept, so that what it names can be collected.
+
+        Return False if somebody holds it, except by `lease`.
+        """
+        with self.lock, self._leases.deleting(manifest, besides=lease) as allowed:
+            if not allowed:
+                return False
+            self._mark(Descriptor(OCI_MANIFEST, manifest, 0), self._deferred)
+            self._children.pop(manifest, None)
+            with suppress(NotFound):
+                self._content.delete(manifest)
+            return True
+
     def sweep(self) -> Removed:
         """Remove all garbage there is; only when nothing else is under way."""
         with self.lock:
@@ -168,16 +182,24 @@ class Garbage:
             return 0
 
     def _mark(self, descriptor: Descriptor, marked: set[str]) -> None:
-        if descriptor.digest in marked:
-            return
-        marked.add(descriptor.digest)
+        pending = [descriptor]
+        while pending:
+            each = pending.pop()
+            if each.digest not in marked:
+                marked.add(each.digest)
+                pending += self._below(each)
+
+    def _below(self, descriptor: Descriptor) -> tuple[Descriptor, ...]:
         found = self._children.get(descriptor.digest)
         if found is None:
-            found = children(self._content, descriptor)
+            try:
+                found = children(self._content, descriptor)
+            except InvalidArgument:
+                # Part of an index, for all we know of another kind than it says: it names nothing.
+                found = ()
             if found:
                 self._children[descriptor.digest] = found
-        for child in found:
-            self._mark(child, marked)
+        return found
 
     def _remove(self, blobs: set[str], snapshots: set[str]) -> Removed:
         size = 0

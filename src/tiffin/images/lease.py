@@ -76,10 +76,13 @@ class Leases:
         self._ended(lease.names if lease.adds else ())
 
     @contextmanager
-    def deleting(self, name: str) -> Iterator[bool]:
-        """Yield whether `name` may be deleted in the block: nobody holds it, or can meanwhile."""
+    def deleting(self, name: str, *, besides: Lease | None = None) -> Iterator[bool]:
+        """Yield whether `name` may be deleted in the block: nobody holds it, or can meanwhile.
+
+        That `besides` holds it does not count.
+        """
         with self._changed:
-            allowed = not any(name in lease.names for lease in self._open)
+            allowed = not any(name in lease.names for lease in self._open - {besides})
             if allowed:
                 self._doomed.add(name)
         try:

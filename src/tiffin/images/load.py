@@ -4,15 +4,25 @@ A layout's own index comes first, since it keeps the manifests' digests; names c
 """
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tiffin.errors import InvalidArgument, NotFound
 from tiffin.images.archive import Blob, Members, take_in
 from tiffin.images.image import Image
+from tiffin.images.index import Kind, choose, images_here, platform_of
+from tiffin.images.index import members as manifests_behind
 from tiffin.images.lease import Lease
-from tiffin.images.manifests import assemble, read_config, read_image, read_index, select
+from tiffin.images.manifests import (
+    NotAnImage,
+    assemble,
+    blob_path,
+    has_blob,
+    is_attestation,
+    read_config,
+    read_image,
+)
 from tiffin.images.store import ImageStore
 from tiffin.images.unpack import OnRead
 from tiffin.images.write import write_blob
@@ -32,18 +42,16 @@ from tiffin.spec.descriptor import (
 )
 from tiffin.spec.digest import DiffId, Digest
 from tiffin.spec.image import Index, Manifest
-from tiffin.spec.platform import Platform
+from tiffin.spec.platform import Platform, host_platform, matches, rank
 from tiffin.spec.reference import Reference, parse_reference
 
 IMAGE_NAME = "io.containerd.image.name"
 REF_NAME = "org.opencontainers.image.ref.name"
-_ATTESTATION = "vnd.docker.reference.type"
 _LAYER_TYPES = {
     Compression.NONE: OCI_LAYER,
     Compression.GZIP: OCI_LAYER_GZIP,
     Compression.ZSTD: OCI_LAYER_ZSTD,
 }
-_MAX_NESTING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +76,27 @@ OnLayer = Callable[[DiffId, int], OnRead]
 """Told that a layer (diff ID, size of its blob) begins; returns who follows its progress."""
 
 
-def load(store: ImageStore, stream: Source, platform: Platform, on_layer: OnLayer) -> list[Loaded]:
-    """Load all images of an archive that fit `platform`; nothing stays if this fails.
+def load(
+    store: ImageStore, stream: Source, platform: Platform | None, on_layer: OnLayer
+) -> list[Loaded]:
+    """Load all images of an archive, or those of a platform; nothing stays if this fails.
 
-    InvalidArgument says what is wrong with the archive; DataLoss where bytes do not match.
+    An index is kept with all that the archive has of it; what its name means where no platform is
+    asked for, which is this machine's image if there is one, is unpacked. InvalidArgument says
+    what is wrong with the archive; DataLoss where bytes do not match.
     """
     with store.lease() as lease:
         members = take_in(store.content, lease, stream)
         found = list(_find(store, lease, members, platform))
         if not found:
-            raise InvalidArgument(f"invalid archive: no image for platform {platform}")
+            wanted = f"image for platform {platform}" if platform is not None else "image"
+            raise InvalidArgument(f"invalid archive: no {wanted}")
         for item in found:
             _unpack(store, lease, item.image, on_layer)
-        return [_add(store, item) for item in found]
+        loaded = [_add(store, item) for item in found]
+        if platform is not None:
+            _pass_over(store, lease, members, found)
+        return loaded
 
 
 def _unpack(store: ImageStore, lease: Lease, image: Image, on_layer: OnLayer) -> None:
@@ -103,8 +119,18 @@ def _add(store: ImageStore, item: _Found) -> Loaded:
     return Loaded(store.get(item.image.id), item.names, tuple(replaced))
 
 
+def _pass_over(store: ImageStore, lease: Lease, members: Members, found: Iterable[_Found]) -> None:
+    """Let go of what came along with indexes of which one platform was asked for."""
+    wanted = {item.image.manifest.digest for item in found}
+    for item in found:
+        for member in manifests_behind(store.content, item.target):
+            digest = member.descriptor.digest
+            if digest in members.new and not wanted & {digest, Digest(member.subject)}:
+                store.pass_over(digest, lease)
+
+
 def _find(
-    store: ImageStore, lease: Lease, members: Members, platform: Platform
+    store: ImageStore, lease: Lease, members: Members, platform: Platform | None
 ) -> Iterable[_Found]:
     entries = _docker_entries(members)
     if "index.json" in members.documents:
@@ -113,56 +139,97 @@ def _find(
             config = members.blob(as_string(entry.get("Config"), "manifest.json: Config"))
             names.setdefault(config.digest, []).extend(_tags(entry))
         index = Index.from_json(decode_object(members.documents["index.json"], "index.json"))
-        return _from_layout(store, members, index, names, platform)
+        return _Layout(store, lease, platform).images(index, names)
     if not entries:
         raise InvalidArgument("invalid archive: it has neither manifest.json nor index.json")
-    return [_from_docker(store, lease, members, entry) for entry in entries]
+    found = [_from_docker(store, lease, members, entry) for entry in entries]
+    return [
+        item for item in found if platform is None or matches(platform, item.image.config.platform)
+    ]
 
 
-def _from_layout(
-    store: ImageStore, members: Members, index: Index, names: dict[Digest, list[Reference]],
-    platform: Platform,
-) -> Iterable[_Found]:  # fmt: skip
-    found: dict[Digest, _Found] = {}
-    for entry in index.manifests:
-        if entry.annotations.get(_ATTESTATION) or not (entry.is_index or entry.is_manifest):
-            continue
-        try:
-            manifest = _choose(store, members, entry, platform)
-        except NotFound:
-            continue  # no image for this platform behind this entry; others may have one
-        image = _read(store, members, manifest)
-        previous = found.get(image.id)
-        more = (*(previous.names if previous else ()), *_annotated(entry), *names.get(image.id, ()))
-        found[image.id] = _Found(image, tuple(dict.fromkeys(more)), entry)
-    return found.values()
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Reads an OCI image layout whose blobs are in the content store."""
 
+    store: ImageStore
+    lease: Lease
+    platform: Platform | None
 
-def _choose(
-    store: ImageStore, members: Members, entry: Descriptor, platform: Platform
-) -> Descriptor:
-    """Go down an index to the manifest for `platform`; NotFound if it has none."""
-    for _ in range(_MAX_NESTING):
-        _require(members, entry.digest)
+    def images(self, index: Index, names: dict[Digest, list[Reference]]) -> Iterable[_Found]:
+        """Return what the layout's own index lists; `names` by image id are given elsewhere."""
+        found: dict[Digest, _Found] = {}
+        foreign: NotAnImage | None = None
+        for entry in index.manifests:
+            if is_attestation(entry) or not (entry.is_index or entry.is_manifest):
+                continue
+            self._require(entry.digest)
+            try:
+                image = self._choose(entry)
+            except NotAnImage as error:
+                foreign = error
+                continue
+            if image is None:
+                continue  # no image for this platform behind this entry; others may have one
+            before = found.get(image.id)
+            more = (*(before.names if before else ()), *_annotated(entry), *names.get(image.id, ()))
+            target = Descriptor(entry.media_type, entry.digest, entry.size)
+            found[image.id] = _Found(image, tuple(dict.fromkeys(more)), target)
+        if foreign is not None and not found:
+            raise foreign
+        return _once_named(found.values())
+
+    def _choose(self, entry: Descriptor) -> Image | None:
+        """Return the image of an entry; None if it has none for the platform."""
+        content, platform = self.store.content, self.platform
         if not entry.is_index:
-            return entry
-        entry = select(read_index(store.content, entry.digest), platform)
-    raise InvalidArgument("invalid archive: indexes are nested too deep")
+            image = self._read(entry)
+            fits = platform is None or matches(platform, image.config.platform)
+            return image if fits else None
+        chosen = choose(content, entry, platform or host_platform())
+        if chosen is None and platform is None:
+            chosen = next(iter(images_here(content, entry)), None)
+        if chosen is None:
+            chosen = next(self._incomplete(entry), None)  # to say what is missing
+        return None if chosen is None else self._read(chosen)
+
+    def _incomplete(self, entry: Descriptor) -> Iterator[Descriptor]:
+        content = self.store.content
+        for member in manifests_behind(content, entry):
+            offered = platform_of(content, member) if member.kind is Kind.IMAGE else None
+            if offered is None or not has_blob(content, member.descriptor.digest):
+                continue
+            if self.platform is None or rank(self.platform, offered) is not None:
+                yield member.descriptor
+
+    def _read(self, descriptor: Descriptor) -> Image:
+        try:
+            image = read_image(self.store.content, descriptor)
+        except NotFound as error:
+            raise InvalidArgument(f"invalid archive: {error.message}") from error
+        for digest in (descriptor.digest, image.id, *(layer.digest for layer in image.layers)):
+            self._require(digest)
+        return image
+
+    def _require(self, digest: Digest) -> None:
+        """Hold what the archive brought, or what is here without it."""
+        self.lease.hold(digest)
+        if not has_blob(self.store.content, digest):
+            raise InvalidArgument(f"invalid archive: {blob_path(digest)!r} is missing")
 
 
-def _read(store: ImageStore, members: Members, descriptor: Descriptor) -> Image:
-    try:
-        image = read_image(store.content, descriptor)
-    except NotFound as error:
-        raise InvalidArgument(f"invalid archive: {error.message}") from error
-    for layer in image.layers:
-        _require(members, layer.digest)
-    _require(members, image.id)
-    return image
-
-
-def _require(members: Members, digest: Digest) -> None:
-    members.blob(f"blobs/{digest.replace(':', '/')}")
+def _once_named(found: Iterable[_Found]) -> list[_Found]:
+    """Leave a name that several images have to the one for this machine."""
+    items = list(found)
+    host = host_platform()
+    items_by_fitness = sorted(
+        items, key=lambda item: rank(host, item.image.config.platform) is not None
+    )
+    owners = {name: item.image.id for item in items_by_fitness for name in item.names}
+    return [
+        replace(item, names=tuple(name for name in item.names if owners[name] == item.image.id))
+        for item in items
+    ]
 
 
 def _from_docker(

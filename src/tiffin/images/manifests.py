@@ -9,10 +9,18 @@ from tiffin.spec.descriptor import CONFIGS, Descriptor
 from tiffin.spec.digest import Digest, algorithm_of, hex_of
 from tiffin.spec.image import ImageConfig, Index, Manifest, parse_config, parse_index
 from tiffin.spec.image import parse_manifest as _parse_manifest
-from tiffin.spec.platform import Platform, matches
+from tiffin.spec.platform import Platform, rank
 
 MAX_DOCUMENT = 8 << 20
 """Bytes of a manifest, index or config."""
+
+REFERENCE_TYPE = "vnd.docker.reference.type"
+REFERENCE_DIGEST = "vnd.docker.reference.digest"
+"""Annotations of an entry that tells of another one: how, and of which."""
+
+
+class NotAnImage(InvalidArgument):
+    """A manifest of an artifact, where one of an image is asked for."""
 
 
 def has_blob(content: ContentStore, digest: Digest) -> bool:
@@ -55,6 +63,7 @@ def read_config(content: ContentStore, digest: Digest) -> ImageConfig:
 def read_image(content: ContentStore, descriptor: Descriptor) -> Image:
     """Return the image of a manifest; InvalidArgument if the parts do not fit, NotFound."""
     manifest = read_manifest(content, descriptor.digest)
+    check_is_image(manifest)  # before its config is looked for
     return assemble(descriptor, manifest, read_config(content, manifest.config.digest))
 
 
@@ -72,29 +81,39 @@ def assemble(descriptor: Descriptor, manifest: Manifest, config: ImageConfig) ->
 
 
 def check_is_image(manifest: Manifest) -> None:
-    """Raise InvalidArgument if the manifest is of something else, such as a chart."""
+    """Raise NotAnImage if the manifest is of something else, such as a chart."""
     if manifest.config.media_type not in CONFIGS:
-        raise InvalidArgument(
+        raise NotAnImage(
             f'Encountered remote "{manifest.config.media_type}"(unknown) when fetching'
         )
 
 
 def select(index: Index, platform: Platform) -> Descriptor:
-    """Return the entry that serves `platform` best; NotFound in Docker's words."""
-    candidates = [
-        entry
+    """Return the entry that serves `platform` best; NotFound in Docker's words.
+
+    That may be an index once more, where none of the manifests beside it serves.
+    """
+    ranked = [
+        (position, entry)
         for entry in index.manifests
-        if entry.platform is not None and matches(platform, entry.platform)
+        if entry.platform is not None and not is_attestation(entry)
+        if (position := rank(platform, entry.platform)) is not None
     ]
-    if not candidates:
-        unlabelled = [entry for entry in index.manifests if entry.platform is None]
-        if len(index.manifests) == 1 and unlabelled:
-            return unlabelled[0]
-        raise NotFound(
-            f"no matching manifest for {platform} in the manifest list entries: "
-            "no match for platform in manifest: not found"
-        )
-    return max(candidates, key=lambda entry: entry.platform == platform)
+    if ranked:
+        return min(ranked, key=lambda each: each[0])[1]
+    unlabelled = [entry for entry in index.manifests if entry.platform is None]
+    nested = [entry for entry in unlabelled if entry.is_index]
+    if nested or len(index.manifests) == len(unlabelled) == 1:
+        return (nested or unlabelled)[0]
+    raise NotFound(
+        f"no matching manifest for {platform} in the manifest list entries: "
+        "no match for platform in manifest: not found"
+    )
+
+
+def is_attestation(entry: Descriptor) -> bool:
+    """Tell whether an entry of an index tells of another entry, as BuildKit's attestations do."""
+    return REFERENCE_TYPE in entry.annotations
 
 
 def children(content: ContentStore, descriptor: Descriptor) -> tuple[Descriptor, ...]:

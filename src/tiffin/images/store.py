@@ -7,12 +7,14 @@ Everything that is on its way to become an image is held by a lease.
 
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tiffin.content.store import ContentStore
-from tiffin.errors import DataLoss, InvalidArgument, NotFound
+from tiffin.errors import Conflict, DataLoss, InvalidArgument, NotFound
 from tiffin.images.garbage import Garbage, Reach, Removed, Roots
 from tiffin.images.image import Image
+from tiffin.images.index import is_whole, members, walk
 from tiffin.images.lease import Lease, Leases
 from tiffin.images.manifests import has_blob, read_config, read_image
 from tiffin.images.unpack import Unpacker, discard_leftovers
@@ -20,6 +22,7 @@ from tiffin.snapshots.snapshotter import Snapshotter
 from tiffin.spec.descriptor import Descriptor
 from tiffin.spec.digest import ChainId, Digest
 from tiffin.spec.image import ImageConfig
+from tiffin.spec.platform import host_platform, rank
 from tiffin.spec.reference import Reference, as_image_id, parse_reference
 from tiffin.state.images import (
     IMAGE,
@@ -47,6 +50,7 @@ class ImageStore:
         self.records = records
         self.unpacker = Unpacker(content, snapshotter, records)
         self._images: dict[Digest, Image] = {}
+        self._indexes: dict[Digest, frozenset[Digest]] = {}
         self._leases = Leases(self._collect)
         self._garbage = Garbage(content, snapshotter, records, self._config_of, self._leases)
 
@@ -104,8 +108,60 @@ class ImageStore:
         return found
 
     def references(self, image_id: Digest) -> list[ReferenceRecord]:
-        """Return the names of one image."""
+        """Return the names that mean this image where no platform is asked for."""
         return self.records.references(image_id)
+
+    def names(self, image_id: Digest) -> list[ReferenceRecord]:
+        """Return the names of an image, those of an index that it is part of if it has no other."""
+        own = self.records.references(image_id)
+        record = None if own else self.records.get(image_id)
+        if record is None:
+            return own
+        manifest = record.manifest.digest
+        return [
+            each
+            for each in self.records.all_references()
+            if each.target.is_index and manifest in self.manifests_of(each.target)
+        ]
+
+    def variants(self, references: Iterable[ReferenceRecord]) -> list[Digest]:
+        """Return the images of other platforms that have been made of the indexes of names."""
+        targets = {each.target.digest: each.target for each in references if each.target.is_index}
+        if not targets:
+            return []
+        manifests = frozenset[Digest]().union(*map(self.manifests_of, targets.values()))
+        return [
+            record.id
+            for record in self.records.all()
+            if record.manifest.digest in manifests and not self.records.references(record.id)
+        ]
+
+    def manifests_of(self, target: Descriptor) -> frozenset[Digest]:
+        """Return the manifests behind a name's target, whether they are here or not."""
+        if not target.is_index:
+            return frozenset((target.digest,))
+        found = self._indexes.get(target.digest)
+        if found is None:
+            with suppress(InvalidArgument, DataLoss):
+                found = frozenset(each.descriptor.digest for each in members(self.content, target))
+            if not found:
+                return frozenset()
+            self._indexes[target.digest] = found
+        return found
+
+    def target_of(self, text: str) -> Descriptor:
+        """Return the manifest or index that a name or id stands for; NotFound."""
+        image_id = self.resolve_id(text)
+        if not image_id.partition(":")[2].startswith(text.removeprefix("sha256:")):
+            record = self.find(parse_reference(text))
+            if record is not None:
+                return record.target
+        indexes = {
+            each.target.digest: each.target
+            for each in self.records.references(image_id)
+            if each.target.is_index
+        }
+        return next(iter(indexes.values())) if len(indexes) == 1 else self.get(image_id).manifest
 
     def parent(self, image_id: Digest) -> str:
         """Return the image it was made from here, "" if there is none or no more."""
@@ -134,7 +190,8 @@ class ImageStore:
     ) -> None:
         """Make a complete, unpacked image known, with names; the caller holds a lease on it.
 
-        Each name comes with the manifest or index it stands for. DataLoss if a part is missing.
+        Each name comes with the manifest or index it stands for. A name of an index goes on meaning
+        this machine's platform when another one's image is added. DataLoss if a part is missing.
         """
         for digest in (image.manifest.digest, image.id, *(d.digest for d in image.layers)):
             if not has_blob(self.content, digest):
@@ -142,9 +199,36 @@ class ImageStore:
         for chain_id in image.config.chain_ids():
             if not self.unpacker.has(chain_id):
                 raise DataLoss(f"image {image.id}: layer {chain_id} is not unpacked")
-        references = [ReferenceRecord(name, image.id, target) for name, target in names]
         with self._garbage.lock:
+            references = [
+                ReferenceRecord(name, self._meant(name, image, target), target)
+                for name, target in names
+            ]
             self.records.add(ImageRecord(image.id, image.manifest, parent), references)
+
+    def _meant(self, name: Reference, image: Image, target: Descriptor) -> Digest:
+        """Return the image that a name means from now on where no platform is asked for."""
+        before = self.records.reference(name)
+        if before is None or before.target.digest != target.digest or not target.is_index:
+            return image.id
+        with suppress(NotFound, DataLoss):
+            host = host_platform()
+            new = rank(host, image.config.platform)
+            old = rank(host, self.get(before.image_id).config.platform)
+            if old is not None and (new is None or old <= new):
+                return before.image_id
+        return image.id
+
+    def add_platform(self, image: Image) -> Image:
+        """Unpack an image of an index that is here, if it is not yet; NotFound if a part is not."""
+        with self.lease() as lease:
+            lease.hold(*names_of(image))
+            if self.records.get(image.id) is None:
+                if not is_whole(self.content, image.manifest):
+                    raise NotFound(f"No such image: {image.id}")
+                self.unpacker.image(image)
+                self.add(image)
+            return self.get(image.id)
 
     def tag(self, image: Image, reference: Reference, target: Descriptor | None = None) -> None:
         """Give an image one more name (`latest` if it is bare); InvalidArgument for a digest."""
@@ -174,12 +258,13 @@ class ImageStore:
             return record
 
     def remove(
-        self, image_id: Digest, operation: int | None = None, names: Sequence[str] = ()
-    ) -> Removed:
+        self, image_id: Digest, operation: int | None = None,
+        lost: Sequence[ReferenceRecord] = (),
+    ) -> Removed:  # fmt: skip
         """Remove an image, its names, and the content that nothing else needs.
 
         With an operation the content stays until that is undone or destroyed; what is told then
-        is what destroying it frees. `names` are those that the image has lost already.
+        is what destroying it frees. `lost` are names that the image had until now.
         """
         with self._garbage.lock:
             suspects = self._suspects(image_id)
@@ -189,10 +274,37 @@ class ImageStore:
                 self.records.remove(image_id)
                 removed = self._collect(suspects)
             else:
+                suspects |= self._behind(each.target for each in lost)
                 removed = self._garbage.would_remove(suspects, (image_id,))
+                names = [each.reference.familiar for each in lost]
                 self.records.retire(image_id, operation, names, removed.size)
             self._images.pop(image_id, None)
             return removed
+
+    def remove_platform(self, image: Image, instead: Image | None) -> Removed:
+        """Remove what is here of one image of an index that stays.
+
+        Names that meant it mean `instead` from then on. Conflict if it is being used.
+        """
+        with self._garbage.lock:
+            references = self.records.references(image.id)
+            for each in references:
+                if instead is None or not each.target.is_index:
+                    raise Conflict(f"image {image.id} has the name {each.reference.familiar}")
+                # First, so that no crash finds a name without its image.
+                self.records.set_reference(replace(each, image_id=instead.id))
+            suspects = self._parts(image)
+            if not self._garbage.drop(image.manifest.digest):
+                for each in references:
+                    self.records.set_reference(each)
+                raise Conflict(f"image {image.id} is being used")
+            self.records.remove(image.id)
+            self._images.pop(image.id, None)
+            return self._collect(suspects)
+
+    def pass_over(self, manifest: Digest, lease: Lease) -> None:
+        """Let go of a manifest of an index that came along unasked; the lease alone holds it."""
+        self._garbage.drop(manifest, lease)
 
     def reach(self) -> Reach:
         """Tell which blobs and snapshots belong to images, and which to removed ones."""
@@ -201,6 +313,8 @@ class ImageStore:
     def would_remove(self, images: Collection[Image]) -> Removed:
         """Tell what removing these images together would free."""
         suspects = set[str]().union(*(self._parts(image) for image in images))
+        for image in images:
+            suspects |= self._behind(each.target for each in self.references(image.id))
         return self._garbage.would_remove(suspects, {image.id for image in images})
 
     def restore(self, item: Retired) -> None:
@@ -229,6 +343,13 @@ class ImageStore:
             return self._parts(self.get(image_id))
         except DataLoss:  # what it consisted of is known no more: a start sweeps it away
             return {image_id}
+
+    def _behind(self, targets: Iterable[Descriptor]) -> set[str]:
+        found: set[str] = set()
+        for target in targets:
+            with suppress(InvalidArgument, DataLoss):
+                found.update(each.digest for each in walk(self.content, target))
+        return found
 
     def _parts(self, image: Image) -> set[str]:
         compressed = (self.records.compressed(diff_id) for diff_id in image.config.diff_ids)
@@ -281,9 +402,24 @@ class ImageStore:
             self.records.set_layer_size(chain_id, size)
         return size
 
+    def layer_sizes(self, image: Image) -> list[int]:
+        """Return the unpacked size of every layer, lowest first; of its blob if it is not here."""
+        sizes: list[int] = []
+        for layer, chain_id in zip(image.layers, image.config.chain_ids(), strict=True):
+            try:
+                sizes.append(self.layer_size(chain_id))
+            except NotFound:
+                sizes.append(layer.size)
+        return sizes
+
     def size(self, image: Image) -> int:
         """Return the unpacked size of an image with all its layers, bytes."""
-        return sum(self.layer_size(chain_id) for chain_id in image.config.chain_ids())
+        return sum(self.layer_sizes(image))
+
+    def unpacked_size(self, image: Image) -> int:
+        """Return the bytes of those layers of an image that are unpacked here."""
+        chain = image.config.chain_ids()
+        return sum(self.layer_size(each) for each in chain if self.unpacker.has(each))
 
     def _config_of(self, image_id: Digest) -> ImageConfig:
         image = self._images.get(image_id)

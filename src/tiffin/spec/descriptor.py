@@ -126,12 +126,18 @@ def platform_from_json(value: object, what: str = "platform") -> Platform:
         as_string(raw.get("os"), f"{what}: os"),
         as_string(raw.get("architecture"), f"{what}: architecture"),
         as_string(raw.get("variant"), f"{what}: variant"),
+        as_string(raw.get("os.version"), f"{what}: os.version"),
+        as_strings(raw.get("os.features"), f"{what}: os.features") or (),
     )
 
 
-def platform_to_json(platform: Platform) -> dict[str, str]:
-    """Return an OCI platform object."""
-    out = {"architecture": platform.architecture, "os": platform.os}
+def platform_to_json(platform: Platform) -> dict[str, Any]:
+    """Return an OCI platform object, without empty optional members."""
+    out: dict[str, Any] = {"architecture": platform.architecture, "os": platform.os}
+    if platform.os_version:
+        out["os.version"] = platform.os_version
+    if platform.os_features:
+        out["os.features"] = list(platform.os_features)
     return out | ({"variant": platform.variant} if platform.variant else {})
 
 

@@ -133,7 +133,8 @@ class ImageConfig:
     @property
     def platform(self) -> Platform:
         """What it runs on."""
-        return Platform(self.os or "linux", self.architecture, self.variant)
+        system = self.os or "linux"
+        return Platform(system, self.architecture, self.variant, self.os_version, self.os_features)
 
     def chain_ids(self) -> list[ChainId]:
         """Return the chain ID of every layer, lowest first."""

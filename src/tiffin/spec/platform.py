@@ -2,7 +2,7 @@
 
 import platform as _host
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tiffin.errors import InvalidArgument
 
@@ -17,13 +17,24 @@ _MACHINES = {
 }  # fmt: skip
 
 
+_NEWER = {"arm": ("v8", "v7", "v6", "v5"), "amd64": ("v4", "v3", "v2", "v1")}
+"""Variants that run what those after them were made for."""
+
+_PLAIN = {"arm": "v7", "amd64": "v1", "arm64": "v8"}
+"""What an architecture without a variant means."""
+
+_SYSTEMS = frozenset(("linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "solaris"))
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """`os/architecture[/variant]`."""
+    """`os/architecture[/variant]`; version and features only matter to other systems than Linux."""
 
     os: str
     architecture: str
     variant: str = ""
+    os_version: str = ""
+    os_features: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
@@ -44,25 +55,57 @@ def parse_platform(text: str) -> Platform:
             "platform specifier component must match "
             '"^[A-Za-z0-9_.-]+(?:\\(([A-Za-z0-9_.-]*)\\))?$"'
         )
-    host = host_platform()
     if len(parts) == 1:
-        if parts[0] == "linux":
-            return host
+        if parts[0] in _SYSTEMS:
+            return replace(host_platform(), os=parts[0])
         if parts[0] not in _MACHINES:
             raise InvalidArgument(f"{text!r}: unknown operating system or architecture")
         return Platform("linux", *_MACHINES[parts[0]])
+    if len(parts) == 2 and parts[0] not in _SYSTEMS and parts[0] in _MACHINES:
+        parts.insert(0, "linux")  # architecture and variant
     architecture, variant = _MACHINES.get(parts[1], (parts[1], ""))
     if len(parts) == 3:
-        variant = parts[2]
-    if architecture == "arm64" and variant == "v8":
+        variant = f"v{parts[2]}" if parts[2].isdecimal() else parts[2]
+    if architecture != "arm" and _PLAIN.get(architecture) == variant:
         variant = ""
     return Platform(parts[0], architecture, variant)
 
 
+def rank(wanted: Platform, offered: Platform) -> int | None:
+    """Return how well `offered` serves `wanted`, 0 best; None if it does not.
+
+    A machine runs what was made for lesser variants of its architecture, and for the architecture
+    before it: arm64 runs arm, amd64 runs 386.
+    """
+    if wanted.os != offered.os:
+        return None
+    key = (offered.architecture, _variant(offered))
+    try:
+        return _served(wanted.architecture, _variant(wanted)).index(key)
+    except ValueError:
+        return None
+
+
 def matches(wanted: Platform, offered: Platform) -> bool:
-    """Tell whether `offered` can serve `wanted`; an absent variant matches any."""
-    return (
+    """Tell whether `offered` can serve `wanted`; where it names no variant it may be any."""
+    return rank(wanted, offered) is not None or (
         wanted.os == offered.os
         and wanted.architecture == offered.architecture
-        and (not wanted.variant or not offered.variant or wanted.variant == offered.variant)
+        and not offered.variant
     )
+
+
+def _variant(platform: Platform) -> str:
+    return platform.variant or _PLAIN.get(platform.architecture, "")
+
+
+def _served(architecture: str, variant: str) -> list[tuple[str, str]]:
+    order = _NEWER.get(architecture, ())
+    lesser = order[order.index(variant) :] if variant in order else (variant,)
+    served = [(architecture, each) for each in lesser]
+    if architecture == "arm64":
+        served += [("arm64", "v8")] if variant != "v8" else []
+        served += [("arm", each) for each in _NEWER["arm"]]
+    elif architecture == "amd64":
+        served.append(("386", ""))
+    return served

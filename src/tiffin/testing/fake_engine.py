@@ -24,7 +24,7 @@ from tiffin.spec.digest import digest_bytes
 from tiffin.spec.ids import ContainerId
 from tiffin.spec.image import ImageConfig, RootFS
 from tiffin.spec.mount import Mount
-from tiffin.spec.platform import host_platform
+from tiffin.spec.platform import Platform, host_platform, matches
 from tiffin.state.containers import ContainerRecords
 from tiffin.state.database import Database
 from tiffin.testing.fake_tasks import FakeTasks
@@ -50,9 +50,15 @@ class FakeImages:
         self.images = dict(images)
         self.collected = 0
 
-    async def get(self, ref: str) -> Image:
+    async def get(self, ref: str, platform: Platform | None = None) -> Image:
         for name, image in self.images.items():
             if ref in (name, f"{name}:latest", image.id):
+                if platform is not None and not matches(platform, image.config.platform):
+                    raise NotFound(
+                        f"image with reference {ref} was found but its platform "
+                        f"({image.config.platform}) does not match the specified platform "
+                        f"({platform})"
+                    )
                 return image
         raise NotFound(f"No such image: {ref if ':' in ref else ref + ':latest'}")
 

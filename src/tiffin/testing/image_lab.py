@@ -19,7 +19,7 @@ from tiffin.registry.endpoints import RegistryOptions
 from tiffin.registry.transport import Retry
 from tiffin.snapshots.overlay import OverlaySnapshotter
 from tiffin.spec.digest import Digest
-from tiffin.spec.platform import Platform, host_platform
+from tiffin.spec.platform import Platform
 from tiffin.state.database import Database
 from tiffin.state.images import ImageRecords
 from tiffin.testing.sample_images import SampleImage, archive, docker_members, layer_tar
@@ -49,7 +49,7 @@ class Lab:
 
     def load(self, data: bytes, platform: Platform | None = None) -> list[Loaded]:
         """Load an archive."""
-        return load(self.store, io.BytesIO(data), platform or host_platform(), on_layer)
+        return load(self.store, io.BytesIO(data), platform, on_layer)
 
     def put(self, image: SampleImage, *names: str) -> Image:
         """Load one image from an archive of the older kind."""

@@ -64,7 +64,7 @@ def test_loads_the_platform_that_fits(lab: Lab) -> None:
     members["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
     assert lab.load(archive(members))[0].image.id == ONE.id
     assert lab.load(archive(members), Platform("linux", "s390x"))[0].image.id == foreign.id
-    assert lab.store.resolve("multi:1").id == foreign.id
+    assert lab.store.resolve("multi:1").id == ONE.id  # this machine's, if it is there
     with pytest.raises(InvalidArgument, match="no image for platform linux/riscv64"):
         lab.load(archive(members), Platform("linux", "riscv64"))
 
@@ -113,7 +113,7 @@ def test_save_by_id_and_what_is_missing(lab: Lab) -> None:
     with pytest.raises(NotFound, match="No such image: two:latest"):
         choose(lab.store, ["one", "two"])
     with pytest.raises(NotFound, match="does not match the specified platform"):
-        choose(lab.store, ["one"], Platform("linux", "s390x"))
+        choose(lab.store, ["one"], [Platform("linux", "s390x")])
     selected = choose(lab.store, ["one"])
     lab.store.remove(ONE.id)
     with pytest.raises(NotFound):
@@ -177,7 +177,10 @@ def entry_with(**changes: object) -> dict[str, bytes | str]:
         (without(LAYOUT, FIRST_BLOB), "is missing"),
         (LAYOUT | {FIRST_BLOB: b"other"}, "unexpected commit digest"),
         (LAYOUT | {"index.json": b'{"schemaVersion":1}'}, "unsupported schemaVersion"),
-        (LAYOUT | {"index.json": b'{"schemaVersion":2,"manifests":[]}'}, "no image for platform"),
+        (
+            LAYOUT | {"index.json": b'{"schemaVersion":2,"manifests":[]}'},
+            "invalid archive: no image",
+        ),
         (LAYOUT | {"blobs/sha256/abc": b""}, "invalid checksum digest length"),
     ],
 )

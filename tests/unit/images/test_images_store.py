@@ -204,7 +204,7 @@ def test_recovery_sweeps_and_unpacks_again(tmp_path: Path) -> None:
     lab.snapshotter.prepare("unpack-123", image.chain_id)
     lab.snapshotter.prepare("temporary", "")
     lab.snapshotter.commit("sha256:" + "1" * 64, "temporary")
-    with lab.content.writer("layer-x") as writer:
+    with lab.content.writer("load-x") as writer:
         writer.write(b"half")
     lab.close()
     lab = Lab(tmp_path / "lab")

@@ -56,10 +56,16 @@ class ImageProperties(Wire):
     containers: list[str] = field(name="Containers", default_factory=list)
 
 
+class AttestationProperties(Wire):
+    """What a manifest of kind `attestation` tells besides: the digest of what it attests."""
+
+    for_: str = field(name="For", default="")
+
+
 class ManifestSummary(Wire):
     """One manifest of an image."""
 
-    omit_empty: ClassVar[frozenset[str]] = frozenset({"ImageData"})
+    omit_empty: ClassVar[frozenset[str]] = frozenset({"ImageData", "AttestationData"})
 
     id: str = field(name="ID", default="")
     descriptor: OCIDescriptor = field(name="Descriptor", default_factory=OCIDescriptor)
@@ -67,6 +73,7 @@ class ManifestSummary(Wire):
     size: ManifestSize = field(name="Size", default_factory=ManifestSize)
     kind: str = field(name="Kind", default="image")
     image_data: ImageProperties | None = field(name="ImageData", default=None)
+    attestation_data: AttestationProperties | None = field(name="AttestationData", default=None)
 
 
 class ImageSummary(Wire):

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 from tiffin.build.cancellation import CancellationToken
 from tiffin.engine.build.bridge import run_in_loop
 from tiffin.engine.images.context import Progress
-from tiffin.engine.images.pull import PullRequest, check_platform
+from tiffin.engine.images.pull import PullRequest
 from tiffin.errors import FailedPrecondition, NotFound
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease
+from tiffin.images.platforms import unpacked
 from tiffin.images.store import ImageStore, names_of
 from tiffin.registry.credentials import ANONYMOUS, Credentials
 from tiffin.registry.errors import RegistryError
@@ -59,11 +60,9 @@ class BaseImages:
 
     def _here(self, name: str, platform: Platform | None) -> Image | None:
         try:
-            image = self.store.resolve(name)
-            check_platform(image, platform, name)
+            return unpacked(self.store, name, platform)
         except NotFound:
             return None
-        return image
 
     def _pull(self, name: str, platform: Platform | None) -> Image:
         reference = parse_reference(name).with_default_tag()

@@ -25,6 +25,7 @@ from tiffin.snapshots.snapshotter import Snapshotter
 from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 from tiffin.spec.ids import ContainerId
 from tiffin.spec.mount import Mount
+from tiffin.spec.platform import Platform
 
 Explain = Callable[[str, str], None]
 """Called with a step and the call that did it, as each is done."""
@@ -37,8 +38,8 @@ def silent(step: str, call: str) -> None:
 class Images(Protocol):
     """What containers need of images."""
 
-    async def get(self, ref: str) -> Image:
-        """Find an image by name or id; NotFound `No such image: …`."""
+    async def get(self, ref: str, platform: Platform | None = None) -> Image:
+        """Find an image by name or id, also for another platform; NotFound `No such image: …`."""
 
     def hold(self, image: Image) -> AbstractContextManager[object]:
         """Keep an image's layers meanwhile; NotFound if it is gone. Blocking."""

@@ -27,7 +27,7 @@ from tiffin.images.image import Image
 from tiffin.spec.id_mapping import IdMappings
 from tiffin.spec.ids import ContainerId, new_id, short
 from tiffin.spec.mount import Mount
-from tiffin.spec.platform import Platform, host_platform, matches, parse_platform
+from tiffin.spec.platform import host_platform, matches, parse_platform
 
 
 async def create(
@@ -68,16 +68,11 @@ def _check_endpoints(wanted: NetworkingConfig) -> None:
 async def _image(context: Context, reference: str, platform: str, warnings: list[str]) -> Image:
     if not reference:
         raise InvalidArgument("config cannot be empty in order to create a container")
-    image = await context.images.get(reference)
-    offered = Platform(image.config.os, image.config.architecture, image.config.variant)
     if platform:
-        wanted = parse_platform(platform)
-        if not matches(wanted, offered):
-            raise NotFound(
-                f"image with reference {reference} was found but its platform ({offered}) does not"
-                f" match the specified platform ({wanted})"
-            )
-    elif offered.architecture and not matches(host_platform(), offered):
+        return await context.images.get(reference, parse_platform(platform))
+    image = await context.images.get(reference)
+    offered = image.config.platform
+    if offered.architecture and not matches(host_platform(), offered):
         warnings.append(
             f"The requested image's platform ({offered}) does not match the detected host platform"
             f" ({host_platform()}) and no specific platform was requested"

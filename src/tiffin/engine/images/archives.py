@@ -45,7 +45,7 @@ async def load_images(
 
     loaded = await context.run_stoppable(
         stop, load, context.store, _Stoppable(stream, stopper),
-        platform or host_platform(), on_layer,
+        platform, on_layer,
     )  # fmt: skip
     for item in loaded:
         for name, old in item.replaced:
@@ -60,10 +60,10 @@ async def load_images(
 
 
 async def save_images(
-    context: ImageContext, names: Sequence[str], platform: Platform | None = None
+    context: ImageContext, names: Sequence[str], platforms: Sequence[Platform] = ()
 ) -> Iterator[bytes]:
     """Return an archive of images as chunks, to be advanced in a thread and closed; NotFound."""
-    selected = await context.run(choose, context.store, names, platform)
+    selected = await context.run(choose, context.store, names, platforms)
     chunks = save(context.store, selected)
     for item in selected:
         context.publish("save", item.image.id)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from tiffin.api.filters import Filters
 from tiffin.api.types.images import ImageSummary
 from tiffin.engine.images.context import ImageContext, created_seconds
-from tiffin.engine.images.render import descriptor, digests_of, manifest_summary, tags_of
+from tiffin.engine.images.manifests import descriptor, summaries, targets_of
+from tiffin.engine.images.render import digests_of, tags_of
 from tiffin.engine.images.times import parse_moment
 from tiffin.images.image import Image
 from tiffin.spec.digest import ChainId, Digest
@@ -35,6 +36,7 @@ def list_images(context: ImageContext, options: ListOptions) -> list[ImageSummar
     by_image: dict[Digest, list[ReferenceRecord]] = {}
     for record in context.store.records.all_references():
         by_image.setdefault(record.image_id, []).append(record)
+    covered = _in_indexes(context, by_image)
     images = context.store.all()
     parents = {image.id: context.store.parent(image.id) for image in images}
     users = layer_users(images) if options.shared_size else {}
@@ -43,6 +45,8 @@ def list_images(context: ImageContext, options: ListOptions) -> list[ImageSummar
     with_children = set(parents.values())
     for image in images:
         references = by_image.get(image.id, [])
+        if not references and image.manifest.digest in covered:
+            continue  # one more platform of an image that is shown
         if not _is_shown(references, options, has_children=image.id in with_children):
             continue
         references = _matching(references, filters)
@@ -55,6 +59,19 @@ def list_images(context: ImageContext, options: ListOptions) -> list[ImageSummar
         _summary(context, image, references, parents[image.id], options, users)
         for _, image, references in shown
     ]
+
+
+def _in_indexes(
+    context: ImageContext, by_image: Mapping[Digest, list[ReferenceRecord]]
+) -> frozenset[Digest]:
+    """Return the manifests that names stand for besides those of the images they mean."""
+    targets = {
+        record.target.digest: record.target
+        for records in by_image.values()
+        for record in records
+        if record.target.is_index
+    }
+    return frozenset[Digest]().union(*map(context.store.manifests_of, targets.values()))
 
 
 def layer_users(images: list[Image]) -> Mapping[ChainId, int]:
@@ -137,7 +154,12 @@ def _summary(
         size=context.store.size(image),
         shared_size=shared_size(context, image, users) if options.shared_size else -1,
         labels=dict(image.config.config.labels) or None,
-        containers=len(context.users.users_of(image.id)) if options.containers else -1,
-        descriptor=descriptor(image.manifest),
-        manifests=[manifest_summary(context, image)] if options.manifests else [],
+        containers=_containers(context, image, references) if options.containers else -1,
+        descriptor=descriptor(targets_of(image, references)[0]),
+        manifests=summaries(context, image, references) if options.manifests else [],
     )
+
+
+def _containers(context: ImageContext, image: Image, references: list[ReferenceRecord]) -> int:
+    family = (image.id, *context.store.variants(references))
+    return sum(len(context.users.users_of(each)) for each in family)

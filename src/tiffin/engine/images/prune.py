@@ -62,10 +62,15 @@ def _accepting(filters: Filters) -> Callable[[Image], bool]:
 def _is_unused(
     context: ImageContext, image: Image, *, dangling_only: bool, gone: Collection[str] = ()
 ) -> bool:
-    names = [record.reference for record in context.store.references(image.id)]
-    if dangling_only and any(not name.digest for name in names):
+    references = context.store.names(image.id)
+    if any(record.image_id != image.id for record in references):
+        return False  # it goes with the name of its index
+    if dangling_only and any(not record.reference.digest for record in references):
         return False
-    return all(container in gone for container, _ in context.users.users_of(image.id))
+    family = (image.id, *context.store.variants(references))
+    return all(
+        container in gone for each in family for container, _ in context.users.users_of(each)
+    )
 
 
 async def _remove(
@@ -108,6 +113,9 @@ def _preview(
             found = store.get(Digest(parent))
             if not store.references(found.id) or (found.id in unused_ids and accepts(found)):
                 pending.append(found)
+    for image in list(chosen.values()):
+        for variant in store.variants(store.references(image.id)):
+            chosen.setdefault(variant, store.get(variant))
     removed = store.would_remove(chosen.values())
     items: list[DeleteItem] = []
     for image in chosen.values():

@@ -10,7 +10,7 @@ from yarl import URL
 from tiffin.api.filters import Filters
 from tiffin.api.types.images import AuthRequest, AuthResponse, DistributionInspect
 from tiffin.engine.images.access import RegistryAccess, explained
-from tiffin.engine.images.render import descriptor, platform
+from tiffin.engine.images.manifests import descriptor, platform
 from tiffin.errors import InvalidArgument, Unauthorized, Unimplemented
 from tiffin.registry.client import RegistryClient
 from tiffin.registry.credentials import ANONYMOUS, Credentials, host_of

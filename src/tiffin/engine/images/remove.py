@@ -4,14 +4,19 @@ Hard conflicts (children, running containers) cannot be forced; soft ones (other
 containers) can. The order of checks and the words are Docker's, because clients show them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
 
 from tiffin.api.types.images import DeleteItem
 from tiffin.engine.images.context import ImageContext
-from tiffin.errors import Conflict, NotFound
+from tiffin.errors import Conflict, InvalidArgument, NotFound
+from tiffin.images.index import choose, images_here
+from tiffin.images.manifests import read_image
+from tiffin.images.platforms import for_platform
 from tiffin.spec.digest import Digest
 from tiffin.spec.ids import short
+from tiffin.spec.platform import Platform, host_platform
 from tiffin.spec.reference import Reference, parse_reference
 from tiffin.state.images import ReferenceRecord
 
@@ -50,7 +55,8 @@ class Removal:
         self._context = context
         self._store = context.store
         self._operation = operation
-        self._names_gone: dict[Digest, list[str]] = {}
+        self._names_gone: dict[Digest, list[ReferenceRecord]] = {}
+        self._without_name: list[Digest] = []
         self._force = force
         self._prune = prune
         self.items: list[DeleteItem] = []
@@ -58,6 +64,10 @@ class Removal:
 
     async def remove(self, text: str) -> None:
         """Remove an image by name or id; NotFound, Conflict."""
+        await self._remove(text)
+        await self._delete_variants()
+
+    async def _remove(self, text: str) -> None:
         image_id = self._store.resolve_id(text)
         names = self._names(image_id)
         by_name = not _is_prefix(image_id, text)
@@ -75,7 +85,7 @@ class Removal:
         await self._delete(image_id, force=self._force, prune=self._prune, quiet=by_name)
 
     def _check_last_name(self, image_id: Digest, names: list[ReferenceRecord], text: str) -> None:
-        users = self._context.users.users_of(image_id)
+        users = self._users(image_id)
         if self._force or not users or not _is_single(names):
             return
         raise Conflict(
@@ -94,11 +104,21 @@ class Removal:
                 self._untag(record.reference, image_id)
 
     def _untag(self, reference: Reference, image_id: Digest) -> Reference:
-        removed = self._store.untag(reference, self._operation).reference
-        self._names_gone.setdefault(image_id, []).append(removed.familiar)
+        record = self._store.untag(reference, self._operation)
+        removed = record.reference
+        if record.target.is_index:
+            self._without_name += self._store.variants([record])
+        self._names_gone.setdefault(image_id, []).append(record)
         self._context.publish("untag", image_id)
         self.items.append(DeleteItem(untagged=removed.familiar))
         return removed
+
+    async def _delete_variants(self) -> None:
+        """Delete images of other platforms whose last name is gone, unless something needs them."""
+        for image_id in dict.fromkeys(self._without_name):
+            is_here = self._store.records.get(image_id) is not None
+            if is_here and not self._store.names(image_id):
+                await self._delete(image_id, force=False, prune=False, quiet=True)
 
     async def _delete(self, image_id: Digest, *, force: bool, prune: bool, quiet: bool) -> None:
         mask = Check.HARD if force else Check.HARD | Check.SOFT
@@ -123,7 +143,7 @@ class Removal:
     def _objection(self, image_id: Digest, mask: Check) -> _Objection | None:
         if mask & Check.CHILDREN and self._children(image_id):
             return _Objection("image has dependent child images", hard=True)
-        users = self._context.users.users_of(image_id)
+        users = self._users(image_id)
         running = [container for container, is_running in users if is_running]
         if mask & Check.RUNNING and running:
             text = f"image is being used by running container {short(running[0])}"
@@ -135,6 +155,13 @@ class Removal:
             text = f"image is being used by stopped container {short(stopped[0])}"
             return _Objection(text, hard=False, used=True)
         return None
+
+    def _users(self, image_id: Digest) -> list[tuple[str, bool]]:
+        """Return who uses an image, or what goes with it: images of other platforms."""
+        users = list(self._context.users.users_of(image_id))
+        for variant in self._store.variants(self._names(image_id)):
+            users += self._context.users.users_of(variant)
+        return users
 
     def _names(self, image_id: Digest) -> list[ReferenceRecord]:
         return self._store.references(image_id)
@@ -156,6 +183,54 @@ async def remove(
             if not removal.items:
                 raise
     return removal.items
+
+
+async def remove_platforms(
+    context: ImageContext, text: str, platforms: Sequence[Platform], *, force: bool
+) -> list[DeleteItem]:
+    """Remove what is here of an index for some platforms and leave the rest; NotFound, Conflict.
+
+    What is removed so does not go to the trash, for the names of the index stay.
+    """
+    if not force:
+        raise InvalidArgument(
+            "Content will be removed from all images referencing this variant. "
+            "Use --force to force delete."
+        )
+    items: list[DeleteItem] = []
+    async with context.removing:
+        for platform in platforms:
+            items += await context.run(_remove_platform, context, text, platform)
+    return items
+
+
+def _remove_platform(context: ImageContext, text: str, platform: Platform) -> list[DeleteItem]:
+    store = context.store
+    image = for_platform(store, text, platform)
+    running = [container for container, is_up in context.users.users_of(image.id) if is_up]
+    if running:
+        message = f"image is being used by running container {short(running[0])}"
+        raise _Objection(message, hard=True).error(image.id)
+    others = [
+        manifest
+        for manifest in images_here(store.content, store.target_of(text))
+        if manifest.digest != image.manifest.digest
+    ]
+    if not others:
+        raise Conflict(
+            f"conflict: unable to delete {short(image.id)} (cannot be forced) - "
+            f"no other platform of {text} is here: remove the image itself"
+        )
+    instead = None
+    if store.references(image.id):
+        best = choose(store.content, store.target_of(text), host_platform())
+        if best is None or best.digest == image.manifest.digest:
+            best = others[0]
+        instead = store.add_platform(read_image(store.content, best))
+    was_here = store.records.get(image.id) is not None
+    store.remove_platform(image, instead)
+    deleted = [DeleteItem(deleted=image.id)] if was_here else []
+    return [*deleted, DeleteItem(deleted=image.manifest.digest)]
 
 
 def _is_single(names: list[ReferenceRecord]) -> bool:

@@ -9,21 +9,14 @@ from tiffin.api.types.images import (
     HistoryItem,
     ImageInspect,
     ImageMetadata,
-    ImageProperties,
     ImageRootFS,
-    ManifestSize,
-    ManifestSummary,
-    OCIDescriptor,
-    OCIPlatform,
-    UnpackedSize,
 )
 from tiffin.engine.images.context import ImageContext, created_seconds
+from tiffin.engine.images.manifests import descriptor, summaries, targets_of
 from tiffin.engine.images.times import parse_time
 from tiffin.images.image import Image
 from tiffin.spec.container_config import ContainerConfig
-from tiffin.spec.descriptor import Descriptor
 from tiffin.spec.digest import Digest
-from tiffin.spec.platform import Platform
 from tiffin.state.images import ReferenceRecord
 
 _ZERO_TIME = "0001-01-01T00:00:00Z"
@@ -61,7 +54,7 @@ def digests_of(references: list[ReferenceRecord]) -> list[str]:
 def inspect(context: ImageContext, image: Image, *, manifests: bool) -> ImageInspect:
     """Describe an image in full, in the newest version of the API."""
     store = context.store
-    references = store.references(image.id)
+    references = store.names(image.id)
     record = store.records.get(image.id)
     config = image.config
     tagged_at_ns = record.tagged_at_ns if record is not None else 0
@@ -83,8 +76,8 @@ def inspect(context: ImageContext, image: Image, *, manifests: bool) -> ImageIns
         graph_driver=driver_data(context, image),
         root_fs=ImageRootFS(type=config.rootfs.type, layers=list(config.diff_ids)),
         metadata=ImageMetadata(last_tag_time=_time(tagged_at_ns)),
-        descriptor=descriptor(image.manifest),
-        manifests=[manifest_summary(context, image)] if manifests else [],
+        descriptor=descriptor(targets_of(image, references)[0]),
+        manifests=summaries(context, image, references) if manifests else [],
     )
 
 
@@ -115,7 +108,7 @@ def driver_data(context: ImageContext, image: Image) -> DriverData:
     """Tell where the image's top layer is on disk."""
     snapshotter = context.store.snapshotter
     data: dict[str, str] = {}
-    if image.chain_id:
+    if image.chain_id and context.store.unpacker.has(Digest(image.chain_id)):
         upper = snapshotter.upper(image.chain_id)
         if upper is not None:
             data["UpperDir"] = str(upper)
@@ -126,67 +119,28 @@ def driver_data(context: ImageContext, image: Image) -> DriverData:
     return DriverData(name=name, data=data or None)
 
 
-def manifest_summary(context: ImageContext, image: Image) -> ManifestSummary:
-    """Describe the one manifest of an image."""
-    content = image.manifest.size + sum(layer.size for layer in image.layers)
-    content += context.store.content.info(image.id).size
-    unpacked = context.store.size(image)
-    return ManifestSummary(
-        id=image.manifest.digest,
-        descriptor=descriptor(image.manifest),
-        size=ManifestSize(content=content, total=content + unpacked),
-        image_data=ImageProperties(
-            platform=platform(image.config.platform),
-            size=UnpackedSize(unpacked=unpacked),
-            containers=[container for container, _ in context.users.users_of(image.id)],
-        ),
-    )
-
-
-def descriptor(value: Descriptor) -> OCIDescriptor:
-    """Return a descriptor."""
-    return OCIDescriptor(
-        media_type=value.media_type,
-        digest=value.digest,
-        size=value.size,
-        urls=list(value.urls),
-        annotations=dict(value.annotations),
-        artifact_type=value.artifact_type,
-        platform=platform(value.platform) if value.platform else None,
-    )
-
-
-def platform(value: Platform) -> OCIPlatform:
-    """Return a platform."""
-    return OCIPlatform(architecture=value.architecture, os=value.os, variant=value.variant)
-
-
 def history(context: ImageContext, image: Image) -> list[HistoryItem]:
     """Return the steps of an image, newest first; those of known parents carry their ids."""
     store = context.store
-    chain = iter(image.config.chain_ids())
+    sizes = iter(store.layer_sizes(image))
     items: list[HistoryItem] = []
     for step in image.config.history:
-        chain_id = None if step.empty_layer else next(chain, None)
         moment = parse_time(step.created)
         items.append(
             HistoryItem(
                 created=int(moment.timestamp()) if moment else 0,
                 created_by=step.created_by,
-                size=store.layer_size(chain_id) if chain_id else 0,
+                size=0 if step.empty_layer else next(sizes, 0),
                 comment=step.comment,
             )
         )
     # An image without history still has layers.
-    items.extend(
-        HistoryItem(created=created_seconds(image), size=store.layer_size(chain_id))
-        for chain_id in chain
-    )
+    items.extend(HistoryItem(created=created_seconds(image), size=size) for size in sizes)
     items.reverse()
     identifier: str = image.id
     for item in items:
         item.id = identifier
-        item.tags = tags_of(store.references(Digest(identifier))) or None
+        item.tags = tags_of(store.names(Digest(identifier))) or None
         identifier = store.parent(Digest(identifier))
         if not identifier:
             break

@@ -28,10 +28,10 @@ from tiffin.engine.images.archives import ImportRequest
 from tiffin.engine.images.context import ImageContext, ImageUsers, NoUsers, Progress, silent
 from tiffin.engine.images.listing import ListOptions, list_images
 from tiffin.engine.images.prune import preview, prune
-from tiffin.engine.images.pull import PullRequest, Pulls, check_platform
+from tiffin.engine.images.pull import PullRequest, Pulls
 from tiffin.engine.images.push import Pushes
 from tiffin.engine.images.remote import Remote
-from tiffin.engine.images.remove import remove
+from tiffin.engine.images.remove import remove, remove_platforms
 from tiffin.engine.images.transfers import Downloads
 from tiffin.engine.images.trash import RetiredImages
 from tiffin.engine.trash.contract import Bin, NoBin
@@ -39,6 +39,7 @@ from tiffin.errors import InvalidArgument, NotFound
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease
 from tiffin.images.load import Loaded
+from tiffin.images.platforms import for_platform, unpacked
 from tiffin.images.store import ImageStore
 from tiffin.layers.compression import Source
 from tiffin.registry.credentials import ANONYMOUS, Credentials
@@ -104,28 +105,33 @@ class Images:
 
     # Looking
 
-    async def get(self, ref: str) -> Image:
-        """Find an image by name or id; NotFound `No such image: …`."""
-        return await self._context.run(self.store.resolve, ref)
+    async def get(self, ref: str, platform: Platform | None = None) -> Image:
+        """Find an image by name or id, for this machine or for `platform`.
+
+        NotFound `No such image: …`, or in Docker's words if it is for another platform.
+        """
+        return await self._context.run(unpacked, self.store, ref, platform)
 
     def hold(self, image: Image) -> Lease:
         """Keep an image's layers while something is made from it; NotFound if it is gone."""
         return self.store.hold(image)
 
-    async def inspect(self, ref: str, *, manifests: bool = False) -> tuple[ImageInspect, Image]:
+    async def inspect(
+        self, ref: str, *, manifests: bool = False, platform: Platform | None = None
+    ) -> tuple[ImageInspect, Image]:
         """Describe an image, in the newest version of the API."""
-        image = await self.get(ref)
+        image = await self._context.run(for_platform, self.store, ref, platform)
         found = await self._context.run(render.inspect, self._context, image, manifests=manifests)
         return found, image
 
-    async def history(self, ref: str) -> list[HistoryItem]:
+    async def history(self, ref: str, platform: Platform | None = None) -> list[HistoryItem]:
         """Return the steps an image was made by, newest first."""
-        image = await self.get(ref)
+        image = await self._context.run(for_platform, self.store, ref, platform)
         return await self._context.run(render.history, self._context, image)
 
     async def check_platform(self, ref: str, platform: Platform | None) -> None:
-        """Raise NotFound if the image is for another platform than asked for."""
-        check_platform(await self.get(ref), platform, ref)
+        """Raise NotFound if the image is for other platforms than asked for."""
+        await self._context.run(for_platform, self.store, ref, platform)
 
     # Naming and removing
 
@@ -138,13 +144,20 @@ class Images:
                 "refusing to create an ambiguous tag using digest algorithm as name"
             )
         image = await self.get(ref)
-        await self._context.run(self.store.tag, image, target)
+        meaning = await self._context.run(self.store.target_of, ref)
+        await self._context.run(self.store.tag, image, target, meaning)
         self._context.publish("tag", image.id, target.with_default_tag().familiar)
 
     async def remove(
-        self, ref: str, *, force: bool = False, prune: bool = True
-    ) -> list[DeleteItem]:
-        """Remove an image or one of its names; NotFound, Conflict."""
+        self, ref: str, *, force: bool = False, prune: bool = True,
+        platforms: Sequence[Platform] = (),
+    ) -> list[DeleteItem]:  # fmt: skip
+        """Remove an image, one of its names, or what it has for some platforms.
+
+        NotFound, Conflict.
+        """
+        if platforms:
+            return await remove_platforms(self._context, ref, platforms, force=force)
         return await remove(self._context, ref, force=force, prune=prune)
 
     async def prune(self, filters: Filters) -> PruneReport:
@@ -198,12 +211,9 @@ class Images:
         """Return an image, pulled if it is not here, is for another platform, or `always`."""
         if not always:
             try:
-                image = await self.get(str(reference.with_default_tag()))
-                check_platform(image, platform, reference.familiar)
+                return await self.get(str(reference.with_default_tag()), platform)
             except NotFound:
                 pass
-            else:
-                return image
         return await self.pull(reference, platform=platform, credentials=credentials, emit=emit)
 
     async def push(
@@ -249,9 +259,11 @@ class Images:
             self._context, stream, emit, quiet=quiet, platform=platform
         )
 
-    async def save(self, names: Sequence[str], platform: Platform | None = None) -> Iterator[bytes]:
+    async def save(
+        self, names: Sequence[str], platforms: Sequence[Platform] = ()
+    ) -> Iterator[bytes]:
         """Return an archive of images in chunks, to be advanced in a thread."""
-        return await archives.save_images(self._context, names, platform)
+        return await archives.save_images(self._context, names, platforms)
 
     async def import_(
         self, stream: Source, request: ImportRequest, emit: Progress = silent

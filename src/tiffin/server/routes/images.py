@@ -46,10 +46,12 @@ class Images(Protocol):
     async def list(self, options: ListOptions | None = None) -> Sequence[ImageSummary]:
         """List images."""
 
-    async def inspect(self, ref: str, *, manifests: bool = False) -> tuple[ImageInspect, Image]:
+    async def inspect(
+        self, ref: str, *, manifests: bool = False, platform: Platform | None = None
+    ) -> tuple[ImageInspect, Image]:
         """Describe one."""
 
-    async def history(self, ref: str) -> Sequence[HistoryItem]:
+    async def history(self, ref: str, platform: Platform | None = None) -> Sequence[HistoryItem]:
         """Return how one was made."""
 
     async def check_platform(self, ref: str, platform: Platform | None) -> None:
@@ -59,9 +61,10 @@ class Images(Protocol):
         """Name one."""
 
     async def remove(
-        self, ref: str, *, force: bool = False, prune: bool = True
-    ) -> Sequence[DeleteItem]:
-        """Remove one or a name of it."""
+        self, ref: str, *, force: bool = False, prune: bool = True,
+        platforms: Sequence[Platform] = (),
+    ) -> Sequence[DeleteItem]:  # fmt: skip
+        """Remove one, a name of it, or what it has for some platforms."""
 
     async def preview_prune(self, filters: Filters, gone: Collection[str]) -> PruneReport:
         """Tell which would be removed."""
@@ -98,7 +101,9 @@ class Images(Protocol):
     ) -> Sequence[Loaded]:  # fmt: skip
         """Load an archive."""
 
-    async def save(self, names: Sequence[str], platform: Platform | None = None) -> Iterator[bytes]:
+    async def save(
+        self, names: Sequence[str], platforms: Sequence[Platform] = ()
+    ) -> Iterator[bytes]:
         """Save to an archive."""
 
     async def import_(self, stream: Source, request: ImportRequest, emit: Progress = ...) -> Image:
@@ -135,14 +140,12 @@ def _reading(images: Images) -> list[Route]:
         if manifests and platform:
             raise InvalidArgument("conflicting options: manifests and platform options are set")
         name = request.match_info["name"]
-        await images.check_platform(name, platform)
-        found, image = await images.inspect(name, manifests=manifests)
+        found, image = await images.inspect(name, manifests=manifests, platform=platform)
         return json_response(downgrade(found, image, version))
 
     async def history(request: web.Request) -> web.Response:
         name = request.match_info["name"]
-        await images.check_platform(name, _platform_object(request))
-        return json_response(list(await images.history(name)))
+        return json_response(list(await images.history(name, _platform_object(request))))
 
     async def search(request: web.Request) -> web.Response:
         term = request.query.get("term", "")
@@ -171,11 +174,11 @@ def _changing(images: Images) -> list[Route]:
         name = request.match_info["name"]
         if not name.strip():
             raise InvalidArgument("image name cannot be blank")
-        for text in request.query.getall("platforms", []):
-            await images.check_platform(name, _platform(text))
+        platforms = [_platform(text) for text in request.query.getall("platforms", [])]
         removed = await images.remove(
-            name, force=flag(request, "force"), prune=not flag(request, "noprune")
-        )
+            name, force=flag(request, "force"), prune=not flag(request, "noprune"),
+            platforms=platforms,
+        )  # fmt: skip
         return json_response(list(removed))
 
     async def prune(request: web.Request) -> web.Response:
@@ -228,7 +231,8 @@ def _moving(images: Images) -> list[Route]:
         names = [name] if name else request.query.getall("names", [])
         if not names:
             raise InvalidArgument("no image names given: set the query parameter 'names'")
-        chunks = await images.save(names, _platform_object(request))
+        platforms = [_platform(text) for text in request.query.getall("platform", []) if text]
+        chunks = await images.save(names, platforms)
         return await stream_bytes(request, chunks, "application/x-tar")
 
     async def verify(request: web.Request) -> web.StreamResponse:
