@@ -1,6 +1,5 @@
 """Where a repository's registry is: mirrors, TLS or not, and which certificates count."""
 
-import asyncio
 import ipaddress
 import socket
 from collections.abc import Mapping, Sequence
@@ -183,6 +182,8 @@ async def is_insecure(domain: str, insecure: Sequence[str]) -> bool:
     try:
         addresses = [ipaddress.ip_address(host)]
     except ValueError:
+        import asyncio  # not when a configuration is read, before it is known what to spare
+
         loop = asyncio.get_running_loop()
         try:
             answers = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)

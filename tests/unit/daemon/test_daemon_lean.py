@@ -7,6 +7,8 @@ import pytest
 
 START = """
 import sys
+from tiffin.daemon import config, flags, instance, logging, main, sockets
+assert not {"asyncio", "aiohttp", "msgspec", "shutil"} & set(sys.modules), "imported too early"
 from tiffin.daemon.lean import give_back, import_engine, import_server, share_heaps
 share_heaps()
 import_server()
