@@ -45,7 +45,7 @@ def check_running(container: Container) -> None:
         raise Conflict(f"container {container.id} is not running")
 
 
-def create(context: Context, container: Container, request: ExecCreateRequest) -> Execution:
+async def create(context: Context, container: Container, request: ExecCreateRequest) -> Execution:
     """Note what shall be executed; InvalidArgument, Conflict unless the container runs."""
     check_running(container)
     args = words(request.cmd)
@@ -59,6 +59,8 @@ def create(context: Context, container: Container, request: ExecCreateRequest) -
             f"the working directory '{request.working_dir}' is invalid, "
             "it needs to be an absolute path"
         )
+    if request.user:
+        await asyncio.to_thread(_check_user, container, request.user)
     keys = parse_detach_keys(request.detach_keys, "escape keys")
     execution = Execution(ExecId(new_id()), container, request, args, keys)
     context.executions.add(execution)
@@ -161,6 +163,13 @@ def oci_process(
     if host.ulimits:
         process["rlimits"] = rlimits(host.ulimits)
     return process
+
+
+def _check_user(container: Container, user: str) -> None:
+    try:
+        _account(container, user)
+    except FailedPrecondition as error:
+        raise InvalidArgument(error.message) from error
 
 
 def _account(container: Container, user: str) -> Account:

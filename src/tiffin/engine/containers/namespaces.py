@@ -121,7 +121,9 @@ def _pid_of(context: Context, container: Container, reference: str, kind: str) -
             f"{failed}Container {other.id} is restarting, wait until the container is running"
         )
     if not other.alive:
-        raise Conflict(f"{failed}container {other.id} is not running")
+        # Two statuses, as with Docker, which meets the one earlier than the other.
+        refused = FailedPrecondition if kind == "pid" else Conflict
+        raise refused(f"{failed}container {other.id} is not running")
     mode = other.spec.host.ipc_mode
     if kind == "ipc" and not (mode in _SHAREABLE or shared_with(mode)):
         raise InvalidArgument(

@@ -232,10 +232,10 @@ class Containers:
 
     # Execs
 
-    def exec_create(self, reference: str, request: ExecCreateRequest) -> str:
+    async def exec_create(self, reference: str, request: ExecCreateRequest) -> str:
         """Note what shall be executed, and return its id."""
         container = self.find(reference)
-        return executions.create(self._context, container, request).id
+        return (await executions.create(self._context, container, request)).id
 
     def exec_claim(self, identifier: str) -> Execution:
         """Return an exec that is about to be started, by nobody else."""

@@ -99,6 +99,8 @@ def merge(host: HostConfig, request: Resources) -> HostConfig:
             " memoryswap at the same time"
         )
     merged = msgspec.structs.replace(host, **_given(request))
+    if merged.pids_limit is not None:
+        merged.pids_limit = max(0, merged.pids_limit)
     if 0 < merged.memory_swap < merged.memory:
         raise InvalidArgument(
             "Minimum memoryswap limit should be larger than memory limit, see usage"

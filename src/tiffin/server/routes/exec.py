@@ -35,7 +35,7 @@ _PATIENCE_S = 0.1
 class Execs(Protocol):
     """What the routes need of the engine."""
 
-    def exec_create(self, reference: str, request: ExecCreateRequest) -> str:
+    async def exec_create(self, reference: str, request: ExecCreateRequest) -> str:
         """Note what shall be executed."""
 
     def exec_claim(self, identifier: str) -> Execution:
@@ -63,7 +63,7 @@ def routes(service: Execs) -> list[Route]:
         wanted = await body(request, ExecCreateRequest)
         if request_version(request) < (1, 42):
             wanted.console_size = None
-        identifier = service.exec_create(request.match_info["name"], wanted)
+        identifier = await service.exec_create(request.match_info["name"], wanted)
         return json_response(ExecCreateResponse(id=identifier), status=201)
 
     async def start(request: web.Request) -> web.StreamResponse:

@@ -11,7 +11,7 @@ from tiffin.testing.fake_engine import Lab
 async def test_exec(lab: Lab, service: Containers, make: Make) -> None:
     await make("web", start=True, env=["B=2"], working_dir="/w")
     request = ExecCreateRequest(cmd=["echo", "hi"], env=["C=3"], user="12:34", tty=True)
-    identifier = service.exec_create("web", request)
+    identifier = await service.exec_create("web", request)
     shown = await service.exec_inspect(identifier)
     assert (shown.running, shown.exit_code) == (False, None)
     execution = service.exec_claim(identifier)
@@ -44,13 +44,13 @@ async def test_where_no_exec_can_be(service: Containers, make: Make) -> None:
     container = await make("web")
     request = ExecCreateRequest(cmd=["x"])
     with pytest.raises(Conflict, match=f"^container {container.id} is not running$"):
-        service.exec_create("web", request)
+        await service.exec_create("web", request)
     await service.start("web")
     with pytest.raises(InvalidArgument, match=r"^No exec command specified$"):
-        service.exec_create("web", ExecCreateRequest())
+        await service.exec_create("web", ExecCreateRequest())
     await service.pause("web")
     with pytest.raises(Conflict, match="is paused, unpause the container before exec"):
-        service.exec_create("web", request)
+        await service.exec_create("web", request)
     with pytest.raises(NotFound, match=r"^No such exec instance: nope$"):
         service.exec_claim("nope")
 
@@ -63,7 +63,7 @@ async def test_an_exec_that_fails(
 ) -> None:
     await make("web", start=True)
     lab.tasks.last.exec_error = FailedPrecondition(message)
-    identifier = service.exec_create("web", ExecCreateRequest(cmd=["x"]))
+    identifier = await service.exec_create("web", ExecCreateRequest(cmd=["x"]))
     with pytest.raises(FailedPrecondition, match="OCI runtime exec failed: exec failed: "):
         await service.exec_start(service.exec_claim(identifier))
     assert (await service.exec_inspect(identifier)).exit_code == code
@@ -71,11 +71,16 @@ async def test_an_exec_that_fails(
 
 async def test_an_unknown_user(service: Containers, make: Make) -> None:
     await make("web", start=True)
-    identifier = service.exec_create("web", ExecCreateRequest(cmd=["x"], user="no-such-user"))
-    with pytest.raises(
-        FailedPrecondition,
-        match=r"^unable to find user no-such-user: no matching entries in passwd file$",
-    ):
+    for user, missing in (("nobody-here", "user nobody-here"), ("1:no-such", "group no-such")):
+        with pytest.raises(InvalidArgument, match=f"^unable to find {missing}: no matching"):
+            await service.exec_create("web", ExecCreateRequest(cmd=["x"], user=user))
+
+
+async def test_the_containers_user_vanished(service: Containers, make: Make) -> None:
+    container = await make("web", start=True)
+    container.spec.config.user = "gone"
+    identifier = await service.exec_create("web", ExecCreateRequest(cmd=["x"]))
+    with pytest.raises(FailedPrecondition, match=r"^unable to find user gone: no matching"):
         await service.exec_start(service.exec_claim(identifier))
     assert (await service.exec_inspect(identifier)).exit_code == 126
 
@@ -86,7 +91,7 @@ async def test_finished_execs_are_forgotten_at_last(
     container = await make("web", start=True)
     identifiers = []
     for _ in range(80):
-        identifiers.append(service.exec_create("web", ExecCreateRequest(cmd=["x"])))
+        identifiers.append(await service.exec_create("web", ExecCreateRequest(cmd=["x"])))
         await service.exec_start(service.exec_claim(identifiers[-1]))
         lab.tasks.last.execs[-1].end(0)
         supervisor = container.executions[identifiers[-1]].supervisor

@@ -361,6 +361,26 @@ async def test_shared_namespaces(lab: Lab, service: Containers, make: Make) -> N
     assert joined["pid"] == f"/proc/{os.getpid()}/ns/pid"
 
 
+async def test_the_process_namespace_of_a_stopped_container(
+    service: Containers, make: Make
+) -> None:
+    donor = await make("donor")
+    await make("web", host_config=HostConfig(pid_mode="container:donor"))
+    with pytest.raises(
+        FailedPrecondition, match=f"^failed to join PID namespace: container {donor.id} is not"
+    ):
+        await service.start("web")
+
+
+@pytest.mark.parametrize("limit", [-1, -2])
+async def test_a_lifted_limit_of_processes_is_shown_as_none(
+    service: Containers, make: Make, limit: int
+) -> None:
+    web = await make("web", host_config=HostConfig(pids_limit=32))
+    await service.update("web", UpdateRequest(pids_limit=limit))
+    assert web.spec.host.pids_limit == 0
+
+
 async def test_a_client_that_goes_away_does_not_cut_a_start(
     lab: Lab, service: Containers, make: Make
 ) -> None:
