@@ -136,6 +136,15 @@ class ImageStore:
             if record.manifest.digest in manifests and not self.records.references(record.id)
         ]
 
+    def is_named(self, image: Image, name: Reference) -> bool:
+        """Tell whether the image is here, and is what the name means or part of its index."""
+        found = self.find(name)
+        if found is None or self.records.get(image.id) is None:
+            return False
+        return found.image_id == image.id or image.manifest.digest in self.manifests_of(
+            found.target
+        )
+
     def manifests_of(self, target: Descriptor) -> frozenset[Digest]:
         """Return the manifests behind a name's target, whether they are here or not."""
         if not target.is_index:

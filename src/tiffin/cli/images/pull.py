@@ -59,10 +59,10 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     has_tag = ":" in image.rpartition("/")[2] or "@" in image
     if not has_tag and not values["all-tags"] and not values["quiet"]:
         print("Using default tag: latest", flush=True)
-    pull(
-        context, image, platform=values["platform"], everything=values["all-tags"],
-        quiet=values["quiet"],
-    )  # fmt: skip
+    if values["all-platforms"] and values["platform"]:
+        raise UsageError("conflicting options: --platform and --all-platforms")
+    platform = "all" if values["all-platforms"] else values["platform"]
+    pull(context, image, platform=platform, everything=values["all-tags"], quiet=values["quiet"])
     print(canonical(name, "" if values["all-tags"] else tag))
     return 0
 
@@ -84,6 +84,7 @@ COMMAND = Command(
     minimum=1,
     maximum=1,
     flags=[
+        boolean("all-platforms", "Download what the image has for all platforms"),
         boolean("all-tags", "Download all tagged images in the repository", "a"),
         boolean("disable-content-trust", "Skip image verification", default=True),
         string("platform", "Set platform if server is multi-platform capable"),

@@ -11,6 +11,7 @@ from tiffin.engine.images.context import ImageContext, Progress
 from tiffin.engine.images.transfers import Downloads
 from tiffin.errors import Cancelled, DataLoss, InvalidArgument, NotFound
 from tiffin.images.image import Image
+from tiffin.images.index import MAX_MEMBERS, MAX_NESTING
 from tiffin.images.lease import Lease
 from tiffin.images.manifests import (
     MAX_DOCUMENT,
@@ -38,11 +39,15 @@ _INTERVAL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """What to pull. `reference` has a tag or a digest."""
+    """What to pull. `reference` has a tag or a digest.
+
+    With `all_platforms` the rest of an index comes along, attestations and all, not unpacked.
+    """
 
     reference: Reference
     platform: Platform | None = None
     credentials: Credentials = ANONYMOUS
+    all_platforms: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +111,45 @@ class _Pull:
             JsonMessage(status=f"Pulling from {reference.path}", id=reference.tag or remote.digest)
         )
         target = remote.descriptor
-        if remote.descriptor.media_type in INDEXES:
+        for _ in range(MAX_NESTING):
+            if remote.descriptor.media_type not in INDEXES:
+                break
             index = parse_index(remote.data)
             chosen = select(index, self.request.platform or host_platform())
             remote = await self._child(chosen)
         image = await self._image(remote)
         await self._layers(image)
+        if self.request.all_platforms:
+            await self._rest(target)
         return await self._finish(image, target)
+
+    async def _rest(self, target: Descriptor) -> None:
+        """Fetch all that an index names and that is not here."""
+        pending, seen = [target], {target.digest}
+        blobs: dict[Digest, Descriptor] = {}
+        while pending:
+            documents = [await self._child(entry) for entry in pending]
+            pending = []
+            for remote in documents:
+                if remote.descriptor.media_type in MANIFESTS:
+                    manifest = parse_manifest(remote.data)
+                    blobs |= {each.digest: each for each in (manifest.config, *manifest.layers)}
+                    continue
+                for entry in parse_index(remote.data).manifests:
+                    if entry.digest not in seen and (entry.is_index or entry.is_manifest):
+                        seen.add(entry.digest)
+                        pending.append(entry)
+            if len(seen) > MAX_MEMBERS:
+                raise InvalidArgument(f"index {target.digest}: more than {MAX_MEMBERS} manifests")
+        self.lease.hold(*blobs)
+        await together([self._blob(blob) for blob in blobs.values()])
+
+    async def _blob(self, blob: Descriptor) -> None:
+        path, name = self.request.reference.path, _short(blob.digest)
+        if not has_blob(self.pulls.context.store.content, blob.digest):
+            self.emit(status("Pulling fs layer", name))
+        await self.pulls.downloads.fetch(self.client, path, blob, self._watcher(name, blob.size))
+        self.pulls.context.store.records.add_source(blob.digest, self.request.reference)
 
     async def _manifest(self, tag_or_digest: str) -> RemoteManifest:
         """Fetch a manifest, unless it is here and (says the registry) still what is meant."""
@@ -232,12 +269,10 @@ class _Pull:
         names = [(reference.with_digest(target.digest), target)]
         if not reference.digest:
             names.insert(0, (reference, target))
-        known = {str(name): store.find(name) for name, _ in names}
+        known = all(store.is_named(image, name) for name, _ in names)
         await self.pulls.context.run(store.add, image, names)
         self.emit(JsonMessage(status=f"Digest: {target.digest}"))
-        news = "Image is up to date for"
-        if any(found is None or found.image_id != image.id for found in known.values()):
-            news = "Downloaded newer image for"
+        news = "Image is up to date for" if known else "Downloaded newer image for"
         self.emit(JsonMessage(status=f"Status: {news} {reference.familiar}"))
         return store.get(image.id)
 

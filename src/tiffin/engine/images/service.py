@@ -179,11 +179,13 @@ class Images:
         reference: Reference,
         *,
         platform: Platform | None = None,
+        all_platforms: bool = False,
         credentials: Credentials = ANONYMOUS,
         emit: Progress = silent,
     ) -> Image:
         """Pull one image (`latest` if the reference is bare); NotFound, RegistryError."""
-        request = PullRequest(reference.with_default_tag(), platform, credentials)
+        reference = reference.with_default_tag()
+        request = PullRequest(reference, platform, credentials, all_platforms)
         return await self.pulls.pull(request, emit)
 
     async def pull_all(
@@ -191,12 +193,14 @@ class Images:
         repository: Reference,
         *,
         platform: Platform | None = None,
+        all_platforms: bool = False,
         credentials: Credentials = ANONYMOUS,
         emit: Progress = silent,
     ) -> None:
         """Pull every tag of a repository; NotFound, RegistryError."""
         for tag in await self.pulls.tags(repository, credentials):
-            request = PullRequest(repository.with_tag(tag), platform, credentials)
+            reference = repository.with_tag(tag)
+            request = PullRequest(reference, platform, credentials, all_platforms)
             await self.pulls.pull(request, emit)
 
     async def ensure(

@@ -74,13 +74,13 @@ class Images(Protocol):
 
     async def pull(
         self, reference: Reference, *, platform: Platform | None = None,
-        credentials: Credentials = ANONYMOUS, emit: Progress = ...,
+        all_platforms: bool = False, credentials: Credentials = ANONYMOUS, emit: Progress = ...,
     ) -> Image:  # fmt: skip
         """Pull one."""
 
     async def pull_all(
         self, repository: Reference, *, platform: Platform | None = None,
-        credentials: Credentials = ANONYMOUS, emit: Progress = ...,
+        all_platforms: bool = False, credentials: Credentials = ANONYMOUS, emit: Progress = ...,
     ) -> None:  # fmt: skip
         """Pull all tags."""
 
@@ -196,10 +196,9 @@ def _changing(images: Images) -> list[Route]:
 
 def _moving(images: Images) -> list[Route]:
     async def create(request: web.Request) -> web.StreamResponse:
-        platform = _platform_words(request)
         if request.query.get("fromImage"):
-            return await _pull(images, request, platform)
-        return await _import(images, request, platform)
+            return await _pull(images, request)
+        return await _import(images, request, _platform_words(request))
 
     async def push(request: web.Request) -> web.StreamResponse:
         reference = parse_reference(request.match_info["name"])
@@ -255,9 +254,10 @@ def _moving(images: Images) -> list[Route]:
     ]
 
 
-async def _pull(
-    images: Images, request: web.Request, platform: Platform | None
-) -> web.StreamResponse:
+async def _pull(images: Images, request: web.Request) -> web.StreamResponse:
+    # An extension: Docker knows no such platform.
+    everything = request.query.get("platform") == "all"
+    platform = None if everything else _platform_words(request)
     # `docker pull -a` of old sent the name with a colon at its end.
     reference = parse_reference(request.query["fromImage"].strip().removesuffix(":"))
     if tag := request.query.get("tag", ""):
@@ -269,7 +269,10 @@ async def _pull(
 
     async def work(emit: Emit) -> None:
         pull = images.pull_all if reference.is_bare else images.pull
-        await pull(reference, platform=platform, credentials=credentials, emit=emit)
+        await pull(
+            reference, platform=platform, all_platforms=everything, credentials=credentials,
+            emit=emit,
+        )  # fmt: skip
 
     return await progress_stream(request, work)
 
