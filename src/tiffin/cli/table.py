@@ -157,7 +157,8 @@ def print_objects(objects: Sequence[Any], format_text: str, out: TextIO | None =
         out.write(json.dumps(objects, indent=4, ensure_ascii=False) + "\n")
         return
     from tiffin.wire.gotypes import from_json
-    from tiffin.wire.template import Template, to_json
+    from tiffin.wire.template import Template
+    from tiffin.wire.template_functions import to_json
 
     if format_text == "json":
         out.write(to_json(objects) + "\n")

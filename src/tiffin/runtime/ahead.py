@@ -10,7 +10,8 @@ from typing import Any
 
 from tiffin.linux import mounts
 from tiffin.runtime.config import Config, parse
-from tiffin.runtime.mount_operations import MakeDevice, MakeReadonly, MakeSymlink, MaskPath
+from tiffin.runtime.device_operations import MakeDevice, MakeSymlink
+from tiffin.runtime.hiding_operations import MakeReadonly, MaskPath
 from tiffin.runtime.operation import MadeMounts, Place, made_key
 from tiffin.runtime.plan import Plan
 from tiffin.spec.mount import Mount

@@ -20,7 +20,7 @@ from tiffin.errors import InvalidArgument
 from tiffin.linux import pty, syscalls
 from tiffin.linux.mount_api import AT_FDCWD
 from tiffin.runtime import init, network_sockets
-from tiffin.runtime.config import ProcessConfig
+from tiffin.runtime.config_process import ProcessConfig
 from tiffin.runtime.executable import NotExecutable, find, home_of, lowered
 from tiffin.runtime.handshake import Channel, Kind
 from tiffin.runtime.mount_operations import open_terminal

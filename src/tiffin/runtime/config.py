@@ -6,11 +6,12 @@ Lenient about what is unknown or absent, strict about types: InvalidArgument nam
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tiffin.errors import InvalidArgument
 from tiffin.linux.namespaces import KINDS
-from tiffin.linux.rlimits import Rlimit
+from tiffin.runtime.config_process import ProcessConfig, parse_process
+from tiffin.runtime.config_reader import JsonObject, Reader
 from tiffin.spec.id_mapping import IdMapping, IdMappings
 from tiffin.spec.mount import Mount
 
@@ -18,55 +19,10 @@ if TYPE_CHECKING:
     from tiffin.runtime.hooks import Hook, Hooks
     from tiffin.runtime.operation import Operation
 
-JsonObject = dict[str, Any]
 _IDMAP = frozenset({"idmap", "ridmap"})
-
 ROOTFS_ANNOTATION = "org.tiffin.rootfs"
 """JSON list of {fstype, source, options, target}: what is mounted at the root, inside the mount
 namespace only, so that the host never sees it."""
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """`process.user`; `umask` is None for the default."""
-
-    uid: int = 0
-    gid: int = 0
-    additional_gids: tuple[int, ...] = ()
-    umask: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Capabilities:
-    """`process.capabilities`: names of each set."""
-
-    bounding: tuple[str, ...] = ()
-    effective: tuple[str, ...] = ()
-    permitted: tuple[str, ...] = ()
-    inheritable: tuple[str, ...] = ()
-    ambient: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessConfig:
-    """`process`: the program and what it may."""
-
-    args: tuple[str, ...]
-    env: tuple[str, ...] = ()
-    cwd: str = "/"
-    terminal: bool = False
-    rows: int = 0
-    columns: int = 0
-    user: User = User()
-    capabilities: Capabilities = Capabilities()
-    rlimits: tuple[Rlimit, ...] = ()
-    no_new_privileges: bool = False
-    oom_score_adj: int | None = None
-    apparmor_profile: str = ""
-    selinux_label: str = ""
-    scheduling: "tuple[Operation, ...]" = ()
-    affinity: "tuple[Operation | None, Operation | None]" = (None, None)
-    """Of an exec: before it enters the control groups, and after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +110,7 @@ def read(bundle: Path) -> JsonObject:
 
 def parse(document: JsonObject, bundle: Path) -> Config:
     """Read a decoded `config.json`; InvalidArgument."""
-    top = _Reader(document, "config.json")
+    top = Reader(document, "config.json")
     linux, root = top.section("linux"), top.section("root")
     process = top.section("process")
     if not process.value:
@@ -191,112 +147,10 @@ def parse(document: JsonObject, bundle: Path) -> Config:
 
 def section(document: object, name: str) -> JsonObject:
     """Return `document` if it is an object; InvalidArgument names it."""
-    return _Reader(document, name).value
+    return Reader(document, name).value
 
 
-def parse_process(document: JsonObject) -> ProcessConfig:
-    """Read an OCI `process` object; InvalidArgument."""
-    process = _Reader(document, "process")
-    user, size = process.section("user"), process.section("consoleSize")
-    capabilities = process.section("capabilities")
-    args = process.strings("args")
-    if not args:
-        raise InvalidArgument("process.args must not be empty")
-    cwd = process.text("cwd", "/")
-    if not cwd.startswith("/"):
-        raise InvalidArgument(f"process.cwd must be an absolute path, not {cwd!r}")
-    return ProcessConfig(
-        args=args,
-        env=process.strings("env"),
-        cwd=cwd,
-        terminal=process.flag("terminal"),
-        rows=size.integer("height"),
-        columns=size.integer("width"),
-        user=User(
-            user.integer("uid"),
-            user.integer("gid"),
-            user.integers("additionalGids"),
-            user.integer("umask") if user.value.get("umask") is not None else None,
-        ),
-        capabilities=Capabilities(
-            bounding=capabilities.strings("bounding"),
-            effective=capabilities.strings("effective"),
-            permitted=capabilities.strings("permitted"),
-            inheritable=capabilities.strings("inheritable"),
-            ambient=capabilities.strings("ambient"),
-        ),
-        rlimits=tuple(
-            Rlimit(item.text("type"), item.integer("soft"), item.integer("hard"))
-            for item in process.sections("rlimits")
-        ),
-        no_new_privileges=process.flag("noNewPrivileges"),
-        oom_score_adj=(
-            process.integer("oomScoreAdj") if process.value.get("oomScoreAdj") is not None else None
-        ),
-        apparmor_profile=process.text("apparmorProfile"),
-        selinux_label=process.text("selinuxLabel"),
-        scheduling=_scheduling(process.section("scheduler"), process.section("ioPriority")),
-        affinity=_affinity(process.section("execCPUAffinity")),
-    )
-
-
-class _Reader:
-    """Typed access to the members of one JSON object; null counts as absent, as in Go."""
-
-    def __init__(self, value: Any, name: str) -> None:  # noqa: ANN401
-        if not isinstance(value, dict):
-            raise InvalidArgument(f"{name} must be an object")
-        self.value: JsonObject = value
-        self.name = name
-
-    def text(self, key: str, default: str = "") -> str:
-        return str(self._typed(key, str, "a string", default))
-
-    def flag(self, key: str) -> bool:
-        return bool(self._typed(key, bool, "true or false", False))
-
-    def integer(self, key: str, default: int = 0) -> int:
-        value = self._typed(key, int, "an integer", default)
-        if isinstance(value, bool):
-            raise InvalidArgument(f"{self.name}.{key} must be an integer")
-        return int(value)
-
-    def section(self, key: str) -> "_Reader":
-        return _Reader(self._typed(key, dict, "an object", {}), f"{self.name}.{key}")
-
-    def sections(self, key: str) -> list["_Reader"]:
-        items = self._typed(key, list, "an array", [])
-        return [_Reader(item, f"{self.name}.{key}[{at}]") for at, item in enumerate(items)]
-
-    def strings(self, key: str) -> tuple[str, ...]:
-        items = self._typed(key, list, "an array", [])
-        if not all(isinstance(item, str) for item in items):
-            raise InvalidArgument(f"{self.name}.{key} must be an array of strings")
-        if any("\0" in item for item in items):
-            raise InvalidArgument(f"{self.name}.{key} must not hold a NUL byte")
-        return tuple(items)
-
-    def integers(self, key: str) -> tuple[int, ...]:
-        items = self._typed(key, list, "an array", [])
-        if not all(isinstance(item, int) and not isinstance(item, bool) for item in items):
-            raise InvalidArgument(f"{self.name}.{key} must be an array of integers")
-        return tuple(items)
-
-    def strings_by_name(self) -> dict[str, str]:
-        if not all(isinstance(item, str) for item in self.value.values()):
-            raise InvalidArgument(f"{self.name} must have string values")
-        return self.value
-
-    def _typed(self, key: str, kind: type, words: str, default: Any) -> Any:  # noqa: ANN401
-        value = self.value.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, kind):
-            raise InvalidArgument(f"{self.name}.{key} must be {words}")
-        return value
-
-
-def _rootfs(annotations: _Reader) -> tuple[Mount, ...]:
+def _rootfs(annotations: Reader) -> tuple[Mount, ...]:
     text = annotations.text(ROOTFS_ANNOTATION)
     if not text:
         return ()
@@ -309,7 +163,7 @@ def _rootfs(annotations: _Reader) -> tuple[Mount, ...]:
         raise InvalidArgument(f"{name} is not JSON: {error}") from None
     if not isinstance(items, list):
         raise InvalidArgument(f"{name} must be an array")
-    readers = [_Reader(item, name) for item in items]
+    readers = [Reader(item, name) for item in items]
     return tuple(
         Mount(
             item.text("fstype"), item.text("source"), item.strings("options"), item.text("target")
@@ -318,7 +172,7 @@ def _rootfs(annotations: _Reader) -> tuple[Mount, ...]:
     )
 
 
-def _mount(item: _Reader, root: str) -> Mount:
+def _mount(item: Reader, root: str) -> Mount:
     destination, options = item.text("destination"), item.strings("options")
     # Some tools give the host's path of a place in the root; other runtimes take that, too.
     destination = (
@@ -335,7 +189,7 @@ def _mount(item: _Reader, root: str) -> Mount:
     return Mount(kind, item.text("source"), options, "/" + destination.lstrip("/"))
 
 
-def _idmaps(items: list[_Reader]) -> dict[int, IdMappings]:
+def _idmaps(items: list[Reader]) -> dict[int, IdMappings]:
     found = {}
     for index, item in enumerate(items):
         value = item.value
@@ -350,7 +204,7 @@ def _idmaps(items: list[_Reader]) -> dict[int, IdMappings]:
     return found
 
 
-def _refuse(linux: _Reader) -> None:
+def _refuse(linux: Reader) -> None:
     """Raise InvalidArgument for what would silently not be done."""
     for key, what in (
         ("intelRdt", "Intel RDT"),
@@ -361,36 +215,7 @@ def _refuse(linux: _Reader) -> None:
             raise InvalidArgument(f"{linux.name}.{key}: {what} is not offered by this runtime")
 
 
-def _scheduling(scheduler: _Reader, io_priority: _Reader) -> "tuple[Operation, ...]":
-    if not (scheduler.value or io_priority.value):
-        return ()
-    from tiffin.runtime import scheduling  # few containers need it
-
-    steps = []
-    if scheduler.value:
-        names = ("nice", "priority", "runtime", "deadline", "period")
-        numbers = [scheduler.integer(name) for name in names]
-        policy, flags = scheduler.text("policy"), scheduler.strings("flags")
-        steps.append(scheduling.scheduler(policy, flags, numbers))
-    if io_priority.value:
-        name, priority = io_priority.text("class"), io_priority.integer("priority")
-        steps.append(scheduling.io_priority(name, priority))
-    return tuple(steps)
-
-
-def _affinity(item: _Reader) -> "tuple[Operation | None, Operation | None]":
-    if not item.value:
-        return None, None
-    from tiffin.runtime.scheduling import affinity
-
-    initial, final = (
-        affinity(item.text(key), f"{item.name}.{key}") if item.text(key) else None
-        for key in ("initial", "final")
-    )
-    return initial, final
-
-
-def _personality(item: _Reader) -> "Operation | None":
+def _personality(item: Reader) -> "Operation | None":
     if not item.value:
         return None
     from tiffin.runtime.scheduling import personality
@@ -398,7 +223,7 @@ def _personality(item: _Reader) -> "Operation | None":
     return personality(item.text("domain"), item.strings("flags"))
 
 
-def _time_offsets(linux: _Reader) -> tuple[tuple[str, int, int], ...]:
+def _time_offsets(linux: Reader) -> tuple[tuple[str, int, int], ...]:
     offsets = linux.section("timeOffsets")
     if not offsets.value:
         return ()
@@ -414,7 +239,7 @@ def _time_offsets(linux: _Reader) -> tuple[tuple[str, int, int], ...]:
     )
 
 
-def _hooks(top: _Reader) -> "Hooks | None":
+def _hooks(top: Reader) -> "Hooks | None":
     section = top.section("hooks")
     if not section.value:
         return None
@@ -429,7 +254,7 @@ def _hooks(top: _Reader) -> "Hooks | None":
     )  # fmt: skip
 
 
-def _hook(item: _Reader) -> "Hook":
+def _hook(item: Reader) -> "Hook":
     from tiffin.runtime.hooks import Hook
 
     path, timeout_s = item.text("path"), item.integer("timeout")
@@ -441,28 +266,28 @@ def _hook(item: _Reader) -> "Hook":
     return Hook(path, item.strings("args"), env, timeout_s)
 
 
-def _namespaces(items: list[_Reader]) -> tuple[Namespace, ...]:
+def _namespaces(items: list[Reader]) -> tuple[Namespace, ...]:
     found = tuple(_namespace(item) for item in items)
     if len({item.kind for item in found}) < len(found):
         raise InvalidArgument("malformed spec file: duplicated ns in linux.namespaces")
     return found
 
 
-def _namespace(item: _Reader) -> Namespace:
+def _namespace(item: Reader) -> Namespace:
     kind, path = item.text("type"), item.text("path")
     if kind not in KINDS:
         raise InvalidArgument(f"{item.name}.type {kind!r} is not a namespace type")
     return Namespace(kind, path)
 
 
-def _mappings(owner: _Reader, key: str) -> tuple[IdMapping, ...]:
+def _mappings(owner: Reader, key: str) -> tuple[IdMapping, ...]:
     return tuple(
         IdMapping(item.integer("containerID"), item.integer("hostID"), item.integer("size"))
         for item in owner.sections(key)
     )
 
 
-def _device(item: _Reader) -> Device:
+def _device(item: Reader) -> Device:
     kind, path = item.text("type"), item.text("path")
     if kind not in ("b", "c", "u", "p") or not path.startswith("/"):
         raise InvalidArgument(f"{item.name} must have a type (b, c, u, p) and an absolute path")

@@ -14,7 +14,8 @@ from tiffin.linux.cgroups.group import Group
 from tiffin.linux.cgroups.layout import Layout
 from tiffin.runtime import child, companions
 from tiffin.runtime.child import ChildOptions
-from tiffin.runtime.config import Config, JsonObject
+from tiffin.runtime.config import Config
+from tiffin.runtime.config_reader import JsonObject
 from tiffin.runtime.exec import clone_in, clone_in_user
 from tiffin.runtime.handshake import Kind, pair
 from tiffin.runtime.own_task import (

@@ -22,7 +22,8 @@ from tiffin.linux.syscalls import (
 )
 from tiffin.runtime import child
 from tiffin.runtime.child import ChildOptions
-from tiffin.runtime.config import Config, ProcessConfig
+from tiffin.runtime.config import Config
+from tiffin.runtime.config_process import ProcessConfig
 from tiffin.runtime.handshake import Channel, Kind, Message, pair
 from tiffin.runtime.plan import plan_exec
 from tiffin.runtime.runtime import Process, Stdio

@@ -26,7 +26,9 @@ from tiffin.linux.cgroups.layout import detect
 from tiffin.linux.syscalls import PR_SET_CHILD_SUBREAPER
 from tiffin.runtime import companions, config, network_sockets, oci_bundle
 from tiffin.runtime.companions import Companions
-from tiffin.runtime.config import Config, JsonObject
+from tiffin.runtime.config import Config
+from tiffin.runtime.config_process import parse_process
+from tiffin.runtime.config_reader import JsonObject
 from tiffin.runtime.console_socket import ConsoleSocket
 from tiffin.runtime.oci_command import NOWHERE, Binary, Command, OciError
 from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio
@@ -175,7 +177,7 @@ class BinaryTask:
 
     def exec(self, process: JsonObject, stdio: Stdio) -> Process:
         """See `Task.exec`."""
-        terminal = config.parse_process(process).terminal
+        terminal = parse_process(process).terminal
         file = self._place / "process.json"
         file.write_text(json.dumps(oci_bundle.granted(process, self._warn)))
         words = ("exec", "--detach", "--process", str(file))

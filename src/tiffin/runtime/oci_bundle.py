@@ -14,9 +14,10 @@ from pathlib import Path
 
 from tiffin.linux import capabilities, mounts, rlimits
 from tiffin.linux.rlimits import Rlimit
-from tiffin.runtime.config import ROOTFS_ANNOTATION, Config, JsonObject
-from tiffin.runtime.mount_operations import MountRoot, PrivateParent, Separate
+from tiffin.runtime.config import ROOTFS_ANNOTATION, Config
+from tiffin.runtime.config_reader import JsonObject
 from tiffin.runtime.operation import Place
+from tiffin.runtime.root_operations import MountRoot, PrivateParent, Separate
 from tiffin.spec.mount import Mount
 
 Warn = Callable[[str], None]

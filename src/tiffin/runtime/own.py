@@ -13,7 +13,8 @@ from tiffin.linux.cgroups.group import Group
 from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.linux.cgroups.layout import Layout, detect
 from tiffin.runtime import companions, config, spare
-from tiffin.runtime.config import Config, JsonObject
+from tiffin.runtime.config import Config
+from tiffin.runtime.config_reader import JsonObject
 from tiffin.runtime.creation import Creation, explain_child, make_group, shown
 from tiffin.runtime.handshake import Kind
 from tiffin.runtime.own_task import OwnTask, subject_of, with_default_devices

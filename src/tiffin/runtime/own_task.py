@@ -11,12 +11,14 @@ from tiffin.linux import pidfd
 from tiffin.linux.cgroups.group import Group
 from tiffin.runtime import companions, config
 from tiffin.runtime.companions import Companions
-from tiffin.runtime.config import Config, JsonObject
+from tiffin.runtime.config import Config
+from tiffin.runtime.config_process import parse_process
+from tiffin.runtime.config_reader import JsonObject
+from tiffin.runtime.defaults import default_device_rules
 from tiffin.runtime.exec import Container, execute_in
 from tiffin.runtime.handshake import Channel, Kind, Message, close_all
 from tiffin.runtime.network_sockets import descriptors
 from tiffin.runtime.operation import Failed
-from tiffin.runtime.plan import default_device_rules
 from tiffin.runtime.programs import Programs
 from tiffin.runtime.runtime import CreateOptions, NetworkSockets, Process, Stdio
 
@@ -160,7 +162,7 @@ class OwnTask:
             init_pid=self._init.pid,
         )  # fmt: skip
         warn = self._options.warn or ignore
-        made = execute_in(container, config.parse_process(process), stdio, warn)
+        made = execute_in(container, parse_process(process), stdio, warn)
         self._companions.add(made.pidfd)
         return made
 

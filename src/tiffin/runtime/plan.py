@@ -20,25 +20,13 @@ from tiffin.linux.syscalls import (
     SECCOMP_FILTER_FLAG_TSYNC,
     SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
 )
-from tiffin.runtime.config import Config, Device, JsonObject, ProcessConfig
-from tiffin.runtime.mount_operations import (
-    BindConsole,
-    MakeDevice,
-    MakeMountReadonly,
-    MakeReadonly,
-    MakeRootReadonly,
-    MakeSymlink,
-    MakeWorkingDirectory,
-    MaskPath,
-    MountCgroups,
-    MountInside,
-    MountRoot,
-    MoveRoot,
-    PivotRoot,
-    PrivateParent,
-    PropagateRoot,
-    Separate,
-)
+from tiffin.runtime.config import Config
+from tiffin.runtime.config_process import ProcessConfig
+from tiffin.runtime.config_reader import JsonObject
+from tiffin.runtime.defaults import DEFAULT_DEVICES, DEFAULT_LINKS
+from tiffin.runtime.device_operations import MakeDevice, MakeSymlink
+from tiffin.runtime.hiding_operations import MakeMountReadonly, MakeReadonly, MaskPath
+from tiffin.runtime.mount_operations import BindConsole, MountCgroups, MountInside
 from tiffin.runtime.namespace_operations import (
     AwaitParent,
     BecomeRoot,
@@ -51,65 +39,42 @@ from tiffin.runtime.namespace_operations import (
     SetSysctl,
     SetTimeOffsets,
     Unshare,
-    sysctl_path,
 )
 from tiffin.runtime.operation import Operation
+from tiffin.runtime.plan_checks import check_mount, check_sysctl
+from tiffin.runtime.privilege_operations import (
+    DropExtra,
+    LimitCapabilities,
+    LoadFilter,
+    NoNewPrivileges,
+    SetCapabilities,
+    SetIdentity,
+)
 from tiffin.runtime.process_operations import (
     DEFAULT_UMASK,
     ChangeDirectory,
     ControlTerminal,
-    DropExtra,
-    LimitCapabilities,
-    LoadFilter,
     NewSession,
-    NoNewPrivileges,
     OwnStdio,
-    SetCapabilities,
-    SetIdentity,
     SetLabel,
     SetRlimit,
     SetUmask,
+)
+from tiffin.runtime.root_operations import (
+    MakeRootReadonly,
+    MakeWorkingDirectory,
+    MountRoot,
+    MoveRoot,
+    PivotRoot,
+    PrivateParent,
+    PropagateRoot,
+    Separate,
 )
 from tiffin.spec.mount import Mount
 
 if TYPE_CHECKING:
     from tiffin.runtime.hooks import Subject
 
-_DEFAULT_DEVICES = (
-    Device("/dev/null", "c", 1, 3),
-    Device("/dev/zero", "c", 1, 5),
-    Device("/dev/full", "c", 1, 7),
-    Device("/dev/random", "c", 1, 8),
-    Device("/dev/urandom", "c", 1, 9),
-    Device("/dev/tty", "c", 5, 0),
-)
-_DEFAULT_LINKS = (
-    ("/proc/self/fd", "/dev/fd"),
-    ("/proc/self/fd/0", "/dev/stdin"),
-    ("/proc/self/fd/1", "/dev/stdout"),
-    ("/proc/self/fd/2", "/dev/stderr"),
-    ("pts/ptmx", "/dev/ptmx"),
-)
-# What a container may always use: making nodes (useless without access), the devices above, ptys.
-_DEFAULT_DEVICE_RULES: tuple[JsonObject, ...] = (
-    {"allow": True, "type": "c", "access": "m"},
-    {"allow": True, "type": "b", "access": "m"},
-    *(
-        {"allow": True, "type": "c", "major": item.major, "minor": item.minor, "access": "rwm"}
-        for item in (*_DEFAULT_DEVICES, Device("/dev/ptmx", "c", 5, 2))
-    ),
-    {"allow": True, "type": "c", "major": 136, "access": "rwm"},
-)
-# Files of /proc that others provide per container (by bind mounts); all else there is off limits.
-_PROC_FILES = {
-    "/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat", "/proc/swaps",
-    "/proc/uptime", "/proc/loadavg", "/proc/slabinfo", "/proc/net/dev",
-    "/proc/sys/kernel/ns_last_pid", "/proc/sys/crypto/fips_enabled",
-}  # fmt: skip
-_IPC_PARAMETERS = {
-    "kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall",
-    "kernel/shmmax", "kernel/shmmni", "kernel/shm_rmid_forced",
-}  # fmt: skip
 FILTER_FLAGS = {
     "SECCOMP_FILTER_FLAG_TSYNC": SECCOMP_FILTER_FLAG_TSYNC,
     "SECCOMP_FILTER_FLAG_LOG": SECCOMP_FILTER_FLAG_LOG,
@@ -202,11 +167,6 @@ def plan_exec(
     )
 
 
-def default_device_rules() -> tuple[JsonObject, ...]:
-    """Return the rules that are added to those of the configuration."""
-    return _DEFAULT_DEVICE_RULES
-
-
 def clone_flags(config: Config) -> int:
     """Return the CLONE_NEW… flags of the namespaces that the child is born in."""
     # The cgroup namespace must wait until the child stands in its groups.
@@ -278,12 +238,12 @@ def _build(config: Config, prepared: Prepared) -> Sequence[Operation]:
         # Not before: the way to that place is open to the host's root alone.
         steps.append(BecomeRoot())
     for name, value in config.sysctl:
-        _check_sysctl(config, name)
+        check_sysctl(config, name)
         steps.append(SetSysctl(name, value))
     has_own_dev = True
     groups = [] if _joins_early(config) else _groups(config, prepared)
     for index, item in enumerate(config.mounts):
-        _check_mount(item.fstype, item.source, item.target)
+        check_mount(item.fstype, item.source, item.target)
         if item.fstype.startswith("cgroup"):
             steps, groups = [*steps, *groups], []
         if item.fstype == "cgroup" and prepared.shown:
@@ -317,41 +277,10 @@ def _is_readonly_dev(item: Mount) -> bool:
     )
 
 
-def _check_sysctl(config: Config, name: str) -> None:
-    """Refuse parameters that are the host's own, whatever namespaces the container has."""
-    path = sysctl_path(name).removeprefix("/proc/sys/")
-    if ".." in path.split("/") or path.startswith("/"):
-        raise InvalidArgument(f'sysctl "{name}" is not a kernel parameter')
-    owner = ""
-    if path.startswith("net/"):
-        owner = "network"
-    elif path.startswith("fs/mqueue/") or path in _IPC_PARAMETERS:
-        owner = "ipc"
-    elif path in ("kernel/hostname", "kernel/domainname"):
-        owner = "uts"
-    if not owner or config.namespace(owner) is None:
-        raise InvalidArgument(f'sysctl "{name}" is not in a separate kernel namespace')
-
-
-def _check_mount(fstype: str, source: str, target: str) -> None:
-    path = os.path.normpath("/" + target.lstrip("/"))
-    if path == "/":
-        raise InvalidArgument(f'error mounting "{source}": the destination may not be the root')
-    if fstype == "proc" and path != "/proc":
-        raise InvalidArgument(
-            f'error mounting "{source}" to rootfs at "{target}": proc goes to /proc'
-        )
-    if path.startswith("/proc/") and path not in _PROC_FILES:
-        raise InvalidArgument(
-            f'error mounting "{source}" to rootfs at "{target}": '
-            f'"{target}" cannot be mounted because it is inside /proc'
-        )
-
-
 def _devices(config: Config) -> list[Operation]:
-    by_path = {item.path: item for item in (*_DEFAULT_DEVICES, *config.devices)}
+    by_path = {item.path: item for item in (*DEFAULT_DEVICES, *config.devices)}
     steps: list[Operation] = [MakeDevice(item) for item in by_path.values()]
-    steps += [MakeSymlink(target, path) for target, path in _DEFAULT_LINKS]
+    steps += [MakeSymlink(target, path) for target, path in DEFAULT_LINKS]
     return steps
 
 

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from tiffin.errors import InvalidArgument
-from tiffin.runtime.config import JsonObject
+from tiffin.runtime.config_reader import JsonObject
 
 _FORMAT = 1
 """Changes when the compiler's output does."""

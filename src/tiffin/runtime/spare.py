@@ -28,7 +28,8 @@ from tiffin.linux.syscalls import (
 )
 from tiffin.runtime import ahead, child, companions, config, network_sockets
 from tiffin.runtime.child import ChildOptions
-from tiffin.runtime.config import Config, JsonObject
+from tiffin.runtime.config import Config
+from tiffin.runtime.config_reader import JsonObject
 from tiffin.runtime.handshake import Channel, Kind, close_all, pair
 from tiffin.runtime.operation import MadeMounts
 from tiffin.runtime.plan import Plan, clone_flags

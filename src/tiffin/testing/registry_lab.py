@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from tiffin.distribution.config import load
+from tiffin.distribution.config_file import load
 from tiffin.distribution.service import serving
 from tiffin.spec.descriptor import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
 

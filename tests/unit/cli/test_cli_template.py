@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiffin.wire.gotypes import GoMap
-from tiffin.wire.template import Template, TemplateError
+from tiffin.wire.template import Template
+from tiffin.wire.template_error import TemplateError
 
 DATA = {
     "Id": "abc",

@@ -14,7 +14,9 @@ from tiffin.cli.table import Lookup, Row, align, print_objects, print_rows
 from tiffin.cli.timestamps import unix_time
 from tiffin.spec.durations import in_words
 from tiffin.wire.gotypes import from_json
-from tiffin.wire.template import Template, TemplateError, to_json
+from tiffin.wire.template import Template
+from tiffin.wire.template_error import TemplateError
+from tiffin.wire.template_functions import to_json
 
 
 @pytest.mark.parametrize(

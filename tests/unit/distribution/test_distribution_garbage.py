@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tiffin.distribution import control, layout
-from tiffin.distribution.config import load
+from tiffin.distribution.config_file import load
 from tiffin.distribution.errors import DistributionError
 from tiffin.distribution.garbage import Collected, Retention
 from tiffin.distribution.names import TagOrDigest

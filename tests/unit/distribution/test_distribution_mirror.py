@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from tiffin.distribution.config import load
+from tiffin.distribution.config_file import load
 from tiffin.distribution.service import opened
 from tiffin.distribution.wiring import application
 from tiffin.testing.registry_lab import RegistryLab, digest_of, registry_lab

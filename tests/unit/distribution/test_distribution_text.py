@@ -12,7 +12,7 @@ from tiffin.distribution.access.gate import Action, Need
 from tiffin.distribution.access.passwords import parse_basic
 from tiffin.distribution.access.policy import Policy, parse_rule
 from tiffin.distribution.access.scopes import format_scopes, parse_scopes
-from tiffin.distribution.config import load, parse_duration, parse_size
+from tiffin.distribution.config_file import load, parse_duration, parse_size
 from tiffin.distribution.documents import parse, reread
 from tiffin.distribution.errors import Code, DistributionError
 from tiffin.distribution.http.target import Kind, parse_target

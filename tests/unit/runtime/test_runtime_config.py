@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tiffin.errors import InvalidArgument
 from tiffin.linux.rlimits import Rlimit
 from tiffin.runtime import config
-from tiffin.runtime.config import Device, Namespace, User
+from tiffin.runtime.config import Device, Namespace
+from tiffin.runtime.config_process import User
 from tiffin.spec.id_mapping import IdMapping, IdMappings
 from tiffin.spec.mount import Mount
 

@@ -13,7 +13,7 @@ from tiffin.runtime import config
 from tiffin.runtime.config import Config
 from tiffin.runtime.operation import Operation, line
 from tiffin.runtime.plan import Plan, Prepared, clone_flags, plan, plan_exec
-from tiffin.runtime.process_operations import LoadFilter
+from tiffin.runtime.privilege_operations import LoadFilter
 
 PREPARED = Prepared(("/cg/memory/box/tasks",), (("memory", "/cg/memory/box"),))
 NEW = ("mount", "pid", "uts", "ipc", "network", "cgroup")

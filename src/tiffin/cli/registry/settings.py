@@ -43,10 +43,10 @@ def load(values: Values, over: dict[str, Any]) -> "Config":
     """Return the whole configuration; CommandFailed."""
     from pathlib import Path
 
-    from tiffin.distribution import config
+    from tiffin.distribution import config_file
 
     file = Path(absolute(values["config"])) if values["config"] else None
     try:
-        return config.load(file, over)
+        return config_file.load(file, over)
     except TiffinError as error:
         raise CommandFailed(str(error)) from error

@@ -8,7 +8,9 @@ from tiffin.cli.filters import parse_filters
 from tiffin.cli.flags import FILTER, Values, listing, string
 from tiffin.cli.timestamps import unix_time
 from tiffin.wire.gotypes import GoMap
-from tiffin.wire.template import Template, TemplateError, to_json
+from tiffin.wire.template import Template
+from tiffin.wire.template_error import TemplateError
+from tiffin.wire.template_functions import to_json
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:

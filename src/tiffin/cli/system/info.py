@@ -9,7 +9,8 @@ from tiffin.cli.command import Command, Context
 from tiffin.cli.flags import Values, string
 from tiffin.client.api import ApiError
 from tiffin.client.http import ConnectFailed
-from tiffin.wire.template import Template, to_json
+from tiffin.wire.template import Template
+from tiffin.wire.template_functions import to_json
 
 Info = dict[str, Any]
 

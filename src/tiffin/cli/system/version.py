@@ -9,7 +9,8 @@ from tiffin.cli.command import Command, Context
 from tiffin.cli.flags import Values, string
 from tiffin.client.api import NEWEST, ApiError
 from tiffin.client.http import ConnectFailed
-from tiffin.wire.template import Template, TemplateError
+from tiffin.wire.template import Template
+from tiffin.wire.template_error import TemplateError
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:

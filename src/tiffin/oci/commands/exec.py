@@ -13,6 +13,7 @@ from tiffin.oci.foreground import Foreground
 from tiffin.oci.store import FILTERS
 from tiffin.oci.sub_cgroups import join_files
 from tiffin.runtime import config, console_socket
+from tiffin.runtime.config_process import parse_process
 from tiffin.runtime.exec import Container, execute_in
 from tiffin.runtime.hooks import Subject
 from tiffin.runtime.programs import Programs
@@ -81,7 +82,7 @@ def _launch(
         subject=Subject(record.id, record.bundle, settings.annotations), init_pid=record.pid,
         join_files=join_files(group.path, call.parsed.texts("cgroup")),
     )  # fmt: skip
-    parsed = config.parse_process(process)
+    parsed = parse_process(process)
     stdio = creation.terminal_stdio(call) if parsed.terminal else creation.INHERITED
     creation.reset_affinity()
     return execute_in(target, parsed, stdio, call.log.warning)
