@@ -10,6 +10,8 @@ from tiffin.errors import Conflict
 from tiffin.fs import atomic
 from tiffin.fs.locks import locked
 
+_PROGRAMS = (b"tiffind", b"tiffind.pyz")
+
 
 @contextlib.contextmanager
 def only_instance(roots: Roots) -> Iterator[None]:
@@ -48,10 +50,14 @@ def pid_file(path: Path | None) -> Iterator[None]:
 def _is_daemon(pid: int) -> bool:
     """Tell whether a process is one of ours: a dead one's number may be another program's by now.
 
-    The command line of a process that has ended but was not waited for is empty.
+    That has `tiffind` or the module as a word; a path with our name in it says nothing. The command
+    line of a process that has ended but was not waited for is empty.
     """
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    return b"tiffin" in command
+    words = command.split(b"\0")
+    return any(
+        word == b"tiffin.daemon.main" or word.rpartition(b"/")[2] in _PROGRAMS for word in words
+    )

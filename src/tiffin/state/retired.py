@@ -99,16 +99,14 @@ class RetiredRecords:
         return [_retired(row) for row in rows]
 
     def remove(self, item: Retired) -> bool:
-        """Let an object go, durably; False if it was not here any more."""
+        """Let an object go, durably; False if it was not here any more.
+
+        Its operation stays for the while that it may still be removing more.
+        """
         with self._database.transaction(frees=True) as connection:
             cursor = connection.execute(
                 "DELETE FROM retired WHERE kind=? AND id=? AND operation=?",
                 (item.kind, item.id, item.operation),
-            )
-            connection.execute(
-                "DELETE FROM operations WHERE number=? AND number NOT IN "
-                "(SELECT operation FROM retired)",
-                (item.operation,),
             )
         return cursor.rowcount > 0
 

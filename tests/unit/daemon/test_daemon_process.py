@@ -103,7 +103,7 @@ def test_pid_file(tmp_path: Path) -> None:
     with pid_file(path):
         assert path.read_text() == str(os.getpid())
     assert not path.exists()
-    daemon = [sys.executable, "-c", "input()", "tiffin.daemon"]
+    daemon = [sys.executable, "-c", "input()", "tiffin.daemon.main"]
     with subprocess.Popen(daemon, stdin=subprocess.PIPE) as other:
         while b"tiffin" not in Path(f"/proc/{other.pid}/cmdline").read_bytes():
             pass  # execve closes descriptors before it shows the new command line
@@ -118,6 +118,18 @@ def test_pid_file(tmp_path: Path) -> None:
         path.write_text(stale)
         with pid_file(path):
             pass
+
+
+def test_a_pid_file_that_names_another_program_is_stale(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    editor = [sys.executable, "-c", "input()", "/srv/tiffin/notes"]
+    with subprocess.Popen(editor, stdin=subprocess.PIPE) as other:
+        while b"notes" not in Path(f"/proc/{other.pid}/cmdline").read_bytes():
+            pass
+        path.write_text(str(other.pid))
+        with pid_file(path):
+            pass
+        other.kill()
 
 
 def test_notify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

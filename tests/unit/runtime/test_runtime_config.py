@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiffin.errors import InvalidArgument
@@ -149,6 +149,7 @@ JSON = st.recursive(
 )  # fmt: skip
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a loaded machine
 @given(
     st.dictionaries(st.sampled_from(["process", "linux", "mounts", "root", "annotations"]), JSON)
 )

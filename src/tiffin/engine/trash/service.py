@@ -122,7 +122,11 @@ class Trash:
             chosen = [o for o in operations if number in (None, o.number)]
             if number is not None and not chosen:
                 raise NotFound(_nothing(number, ()))
-            return sum([await self._destroy(items[operation.number]) for operation in chosen])
+            faults: list[Exception] = []
+            freed = sum([await self._destroy(items[each.number], faults) for each in chosen])
+            if faults:
+                raise faults[0]
+            return freed
 
     async def enforce(self) -> None:
         """Destroy what is too old or too much, the oldest first; all of it if the disk is full."""
@@ -130,13 +134,16 @@ class Trash:
             operations, items = await asyncio.to_thread(self._read)
             total = sum(item.size for each in items.values() for item in each)
             oldest_ns = time.time_ns() - int(self.limits.keep_s * 1e9)
+            faults: list[Exception] = []
             for operation in operations:
                 too_old = operation.at_ns <= oldest_ns
                 too_much = 0 < self.limits.keep_bytes < total
                 if not (too_old or too_much or await asyncio.to_thread(self._is_low)):
-                    return
+                    break
                 total -= sum(item.size for item in items[operation.number])
-                await self._destroy(items[operation.number])
+                await self._destroy(items[operation.number], faults)
+            if faults:
+                raise faults[0]
 
     async def keep_limits(self, every_s: float = 60.0) -> None:
         """Enforce the limits again and again, for as long as the daemon runs."""
@@ -154,16 +161,21 @@ class Trash:
         for item in sorted(items, key=lambda item: KINDS.index(item.kind)):
             try:
                 await self._owners[item.kind].restore(item)
-            except TiffinError as error:
-                report.failed.append(NotRestored(item=_wire(item), message=error.message))
+            except (OSError, TiffinError) as error:
+                report.failed.append(NotRestored(item=_wire(item), message=str(error)))
             else:
                 report.restored.append(_wire(item))
         return report
 
-    async def _destroy(self, items: Iterable[Retired]) -> int:
+    async def _destroy(self, items: Iterable[Retired], faults: list[Exception]) -> int:
+        """Destroy all that can be, bytes freed; what fails is added to `faults` and stops nothing."""
         freed = 0
         for item in sorted(items, key=lambda item: -KINDS.index(item.kind)):
-            freed += await self._owners[item.kind].destroy(item)
+            try:
+                freed += await self._owners[item.kind].destroy(item)
+            except (OSError, TiffinError) as error:
+                log.warning("could not destroy %s %s of the trash: %s", item.kind, item.id, error)
+                faults.append(error)
         return freed
 
     def _read(self) -> tuple[list[Operation], dict[int, list[Retired]]]:

@@ -16,7 +16,7 @@ HOUR_NS = 3600 * 10**9
 
 
 class Nouns:
-    """Owns everything; what is `stuck` cannot be restored."""
+    """Owns everything; what is `stuck` can be neither restored nor destroyed."""
 
     def __init__(self, records: RetiredRecords) -> None:
         self.records = records
@@ -31,6 +31,8 @@ class Nouns:
         self.restored.append(item.id)
 
     async def destroy(self, item: Retired) -> int:
+        if item.id in self.stuck:
+            raise PermissionError(f"{item.id} is stuck")
         self.records.remove(item)
         self.destroyed.append(item.id)
         return item.size
@@ -143,3 +145,22 @@ async def test_emptying(lab: Lab) -> None:
     assert lab.nouns.destroyed == ["v", "n", "i"]
     with pytest.raises(NotFound, match="No such operation in the trash: 1"):
         await lab.trash.empty(number)
+
+
+async def test_what_cannot_be_destroyed_keeps_nothing_else(lab: Lab) -> None:
+    lab.nouns.stuck.add("a")
+    await lab.removes("image rm", "image:a", "image:b", age_ns=3 * HOUR_NS)
+    await lab.removes("image rm", "image:c", age_ns=2 * HOUR_NS)
+    with pytest.raises(PermissionError, match="a is stuck"):
+        await lab.trash.enforce()
+    assert lab.nouns.destroyed == ["b", "c"]
+    with pytest.raises(PermissionError, match="a is stuck"):
+        await lab.trash.empty()
+
+
+async def test_an_operation_that_was_undone_meanwhile_may_remove_more(lab: Lab) -> None:
+    number = await lab.removes("container prune", "container:c")
+    await lab.trash.restore()
+    assert await lab.removes("image prune", "image:i") == number
+    (operation,) = (await lab.trash.listing()).operations
+    assert [item.id for item in operation.items] == ["i"]
