@@ -251,6 +251,12 @@ class ImageStore:
             )
             self.records.mark_tagged(image.id)
 
+    def add_digest(self, image: Image, reference: Reference, target: Descriptor) -> None:
+        """Note by which digest a repository has an image; nothing if that has no record here."""
+        with self._garbage.lock:
+            if self.records.get(image.id) is not None:
+                self.records.set_reference(ReferenceRecord(reference, image.id, target))
+
     # Removing
 
     def untag(self, reference: Reference, operation: int | None = None) -> ReferenceRecord:

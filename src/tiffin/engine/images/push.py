@@ -15,11 +15,14 @@ from dataclasses import dataclass, replace
 from tiffin.engine.images.access import RegistryAccess, together
 from tiffin.engine.images.context import ImageContext, Progress
 from tiffin.engine.images.delivery import BlobDelivery, OnSent
+from tiffin.engine.images.push_index import IndexPush
 from tiffin.errors import AlreadyExists, InvalidArgument, NotFound
 from tiffin.images.image import Image
+from tiffin.images.index import is_whole
 from tiffin.images.lease import Lease
 from tiffin.images.manifests import has_blob, read_manifest
-from tiffin.images.store import ImageStore
+from tiffin.images.platforms import for_platform
+from tiffin.images.store import ImageStore, names_of
 from tiffin.images.write import abandoned, write_blob
 from tiffin.layers.compression import Compression, compressor, decompressor
 from tiffin.registry.client import RegistryClient
@@ -37,9 +40,10 @@ from tiffin.spec.descriptor import (
     OCI_MANIFEST,
     Descriptor,
 )
-from tiffin.spec.digest import DiffId, Digest
-from tiffin.spec.ids import short
+from tiffin.spec.digest import DiffId, Digest, hex_of
+from tiffin.spec.ids import SHORT_LENGTH, short
 from tiffin.spec.image import Manifest
+from tiffin.spec.platform import Platform
 from tiffin.spec.reference import Reference
 from tiffin.state.images import ReferenceRecord
 from tiffin.wire.jsonmessage import JsonMessage, progress, status
@@ -58,9 +62,13 @@ class Pushes:
     places: asyncio.Semaphore
 
     async def push(
-        self, reference: Reference, emit: Progress, credentials: Credentials = ANONYMOUS
-    ) -> None:
-        """Push one tag, or all tags of a bare repository; NotFound, RegistryError."""
+        self, reference: Reference, emit: Progress, credentials: Credentials = ANONYMOUS,
+        platform: Platform | None = None,
+    ) -> None:  # fmt: skip
+        """Push one tag, or all tags of a bare repository; NotFound, RegistryError.
+
+        A tag of an index takes all of it along, or what it has for `platform` alone.
+        """
         if reference.digest:
             raise InvalidArgument("cannot push a digest reference")
         records = self._records(reference)
@@ -68,9 +76,12 @@ class Pushes:
 
         async def attempt(client: RegistryClient) -> None:
             for record in records:
-                image = self.context.store.get(record.image_id)
-                async with self.context.hold(image), self.context.lease() as lease:
-                    await _Push(self, client, record.reference, emit, lease).run(image)
+                image = await self.context.run(
+                    for_platform, self.context.store, str(record.reference), platform
+                )
+                async with self.context.lease() as lease:
+                    push = _Push(self, client, record.reference, emit, lease)
+                    await push.run(image, record.target if platform is None else image.manifest)
 
         await self.access.each(reference.domain, credentials, attempt)
         for record in records:
@@ -103,7 +114,29 @@ class _Push:
     emit: Progress
     lease: Lease
 
-    async def run(self, image: Image) -> None:
+    async def run(self, image: Image, target: Descriptor) -> None:
+        """Push what a name stands for: an index if all of it can be there, or else the image."""
+        store = self.pushes.context.store
+        self.lease.hold(*names_of(image))
+        if not is_whole(store.content, image.manifest):
+            raise NotFound(f"No such image: {image.id}")
+        index = IndexPush(self.pushes.context, self.client, self.reference.path, self._blob)
+        if not target.is_index:
+            await self._image(image)
+        elif await index.can_be_whole(target, self.lease):
+            data = await index.run(target)
+            await self._name(image, target, data)
+        else:
+            # The index would promise what nobody could pull.
+            pushed = await self._image(image)
+            told = {
+                "manifestPushedInsteadOfIndex": True,
+                "originalIndex": target.to_json(),
+                "selectedManifest": pushed.to_json(),
+            }
+            self.emit(JsonMessage(aux=told))
+
+    async def _image(self, image: Image) -> Descriptor:
         context = self.pushes.context
         store = context.store
         for diff_id in reversed(image.config.diff_ids):
@@ -124,11 +157,14 @@ class _Push:
         else:
             with store.content.open(target.digest) as file:
                 data = await context.run(file.read)
+        await self._name(image, target, data)
+        return target
+
+    async def _name(self, image: Image, target: Descriptor, data: bytes) -> None:
+        context, store = self.pushes.context, self.pushes.context.store
         await self.client.put_manifest(self.reference.path, self.reference.tag, target, data)
-        await context.run(
-            store.records.set_reference,
-            ReferenceRecord(self.reference.with_digest(target.digest), image.id, target),
-        )
+        by_digest = self.reference.with_digest(target.digest)
+        await context.run(store.add_digest, image, by_digest, target)
         tag = self.reference.tag
         self.emit(status(f"{tag}: digest: {target.digest} size: {target.size}"))
         aux = {"Tag": tag, "Digest": target.digest, "Size": target.size}
@@ -151,6 +187,18 @@ class _Push:
             outcome = await self._upload(layer, name, sent)
         self.emit(status(outcome, name))
         self.pushes.context.store.records.add_source(layer.digest, self.reference)
+
+    async def _blob(self, blob: Descriptor) -> None:
+        """Bring a blob to the repository as it is."""
+        name = hex_of(blob.digest)[:SHORT_LENGTH]
+
+        def sent(position: int) -> None:
+            self.emit(progress("Pushing", name, position, blob.size))
+
+        async with self.pushes.places:
+            outcome = await self._upload(blob, name, sent)
+        self.emit(status(outcome, name))
+        self.pushes.context.store.records.add_source(blob.digest, self.reference)
 
     async def _upload(self, blob: Descriptor, name: str, sent: OnSent) -> str:
         """Bring a blob to the repository; return how, in Docker's words."""

@@ -222,10 +222,10 @@ class Images:
 
     async def push(
         self, reference: Reference, *, credentials: Credentials = ANONYMOUS,
-        emit: Progress = silent,
+        emit: Progress = silent, platform: Platform | None = None,
     ) -> None:  # fmt: skip
         """Push a tag, or all tags of a bare repository; NotFound, RegistryError."""
-        await self._pushes.push(reference, emit, credentials)
+        await self._pushes.push(reference, emit, credentials, platform)
 
     async def distribution(
         self, ref: str, credentials: Credentials = ANONYMOUS

@@ -85,8 +85,9 @@ class Images(Protocol):
         """Pull all tags."""
 
     async def push(
-        self, reference: Reference, *, credentials: Credentials = ANONYMOUS, emit: Progress = ...
-    ) -> None:
+        self, reference: Reference, *, credentials: Credentials = ANONYMOUS, emit: Progress = ...,
+        platform: Platform | None = None,
+    ) -> None:  # fmt: skip
         """Push one or all tags."""
 
     async def verify(
@@ -201,19 +202,7 @@ def _moving(images: Images) -> list[Route]:
         return await _import(images, request, _platform_words(request))
 
     async def push(request: web.Request) -> web.StreamResponse:
-        reference = parse_reference(request.match_info["name"])
-        if reference.digest:
-            raise InvalidArgument("cannot push a digest reference")
-        platform = _platform_object(request)
-        reference = reference.bare()
-        if tag := request.query.get("tag"):
-            reference = reference.with_tag(tag)
-            if platform is not None:
-                await images.check_platform(str(reference), platform)
-        credentials = _credentials(request)
-        return await progress_stream(
-            request, lambda emit: images.push(reference, credentials=credentials, emit=emit)
-        )
+        return await _push(images, request)
 
     async def load(request: web.Request) -> web.StreamResponse:
         quiet = flag(request, "quiet")
@@ -273,6 +262,24 @@ async def _pull(images: Images, request: web.Request) -> web.StreamResponse:
             reference, platform=platform, all_platforms=everything, credentials=credentials,
             emit=emit,
         )  # fmt: skip
+
+    return await progress_stream(request, work)
+
+
+async def _push(images: Images, request: web.Request) -> web.StreamResponse:
+    reference = parse_reference(request.match_info["name"])
+    if reference.digest:
+        raise InvalidArgument("cannot push a digest reference")
+    platform = _platform_object(request)
+    reference = reference.bare()
+    if tag := request.query.get("tag"):
+        reference = reference.with_tag(tag)
+        if platform is not None:
+            await images.check_platform(str(reference), platform)
+    credentials = _credentials(request)
+
+    async def work(emit: Emit) -> None:
+        await images.push(reference, credentials=credentials, emit=emit, platform=platform)
 
     return await progress_stream(request, work)
 

@@ -134,3 +134,26 @@ async def test_removing_one_platform(lab: ServiceLab, multi: Reference) -> None:
         await lab.service.remove(name, force=True, platforms=[ARM7.platform])
     await lab.service.pull(multi)
     assert (await lab.service.get(name)).id == ONE.id
+
+
+async def test_pushing_an_index(lab: ServiceLab, registry: FakeRegistry, multi: Reference) -> None:
+    await lab.service.pull(multi)
+    target = lab.store.target_of(str(multi))
+    again = parse_reference(f"{registry.host}/again:1")
+    await lab.service.tag(str(multi), again)
+    await lab.service.push(again, emit=lab.emit)  # most of it is neither here nor there
+    assert lab.lines[-1]["aux"]["selectedManifest"]["digest"] == ONE.descriptor.digest
+    await lab.service.push(multi.with_tag("latest"), emit=lab.emit)  # the rest is there
+    assert lab.lines[-1]["aux"]["Digest"] == target.digest
+    await lab.service.pull(multi, all_platforms=True)
+    await lab.service.push(again, emit=lab.emit)
+    assert lab.lines[-1]["aux"] == {"Tag": "1", "Digest": target.digest, "Size": target.size}
+    await lab.service.push(again, platform=S390.platform, emit=lab.emit)
+    assert lab.lines[-1]["aux"]["Digest"] == S390.descriptor.digest
+    await lab.service.push(again)
+    for name in (str(again), str(multi)):
+        await lab.service.remove(name)
+    assert lab.is_empty()
+    assert (await lab.service.pull(again, all_platforms=True)).id == ONE.id
+    assert lab.store.target_of(str(again)) == target
+    assert here(lab, again) == {image.descriptor.digest for image in IMAGES}
