@@ -14,6 +14,7 @@ from tiffin.daemon.options import (
     BOOL,
     BY_FLAG,
     BY_KEY,
+    DRIVER_OPTIONS,
     INTEGER,
     LIST,
     MAP,
@@ -45,7 +46,7 @@ RELOADABLE = frozenset(
 _LEVELS = ("debug", "info", "warn", "error", "fatal", "panic")
 _SHAPES: dict[str, type | tuple[type, ...]] = {
     BOOL: bool, INTEGER: int, LIST: list, POOLS: list, MAP: dict, ULIMITS: dict, OBJECT: dict,
-    RUNTIMES: dict,
+    RUNTIMES: dict, DRIVER_OPTIONS: dict,
     STRING: (str, int),
 }  # fmt: skip
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
@@ -79,6 +80,8 @@ class BridgeDefaults:
     userland_proxy: bool = True
     address_pools: tuple[tuple[str, int], ...] = ()
     """(base, prefix length of each network)."""
+    network_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What new networks get, by driver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,12 +322,20 @@ def _bridge(values: Mapping[str, Any]) -> BridgeDefaults:
         publish_ip=_check_address("ip", values.get("ip", "") or "0.0.0.0"),
         userland_proxy=values.get("userland-proxy", True),
         address_pools=tuple(_pool(pool) for pool in values.get("default-address-pools", [])),
+        network_options=_network_options(values.get("default-network-opts", {})),
     )
 
 
 def _publish_ip(text: str) -> str:
     unspecified = text in ("", "0.0.0.0", "::")  # compared with, not bound
     return "" if unspecified else _check_address("ip", text)
+
+
+def _network_options(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    for driver, options in given.items():
+        if not isinstance(options, dict) or not all(isinstance(v, str) for v in options.values()):
+            raise InvalidArgument(f"invalid default-network-opts of {driver}: {_shown(options)}")
+    return {driver: dict(options) for driver, options in given.items()}
 
 
 def _pool(pool: Any) -> tuple[str, int]:  # noqa: ANN401  # JSON

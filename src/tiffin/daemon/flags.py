@@ -10,6 +10,7 @@ from tiffin.daemon.options import (
     BOOL,
     BY_FLAG,
     BY_SHORT,
+    DRIVER_OPTIONS,
     INTEGER,
     MAP,
     OPTIONS,
@@ -101,6 +102,8 @@ def _store(option: Option, text: str, values: dict[str, Any]) -> None:
                 f'invalid argument "{text}" for "--{option.flag}" flag: '
                 f"runtime '{next(iter(value))}' was already defined"
             )
+        if option.kind == DRIVER_OPTIONS:
+            value = {name: known.get(name, {}) | given for name, given in value.items()}
         known.update(value)
     else:
         values.setdefault(option.flag, []).extend(value)
@@ -119,6 +122,8 @@ def _value(option: Option, text: str) -> Any:  # noqa: ANN401  # values of JSON
     if option.kind == MAP:
         name, _, value = text.partition("=")
         return {name: value}
+    if option.kind == DRIVER_OPTIONS:
+        return _driver_option(text)
     if option.kind == POOLS:
         return [_pool(text)]
     if option.kind == ULIMITS:
@@ -129,6 +134,14 @@ def _value(option: Option, text: str) -> Any:  # noqa: ANN401  # values of JSON
             raise ValueError(f"invalid runtime argument: {text}")
         return {name.lower(): {"path": path}}
     return [text] if option.kind in REPEATED else text
+
+
+def _driver_option(text: str) -> dict[str, dict[str, str]]:
+    driver, separator, option = text.partition("=")
+    name, equals, value = option.partition("=")
+    if not separator or not equals:
+        raise ValueError(f"invalid value {text!r}: expected <driver>=<key>=<value>")
+    return {driver: {name: value}}
 
 
 def _pool(text: str) -> dict[str, Any]:

@@ -10,8 +10,9 @@ MAP = "map"
 POOLS = "pool-options"
 ULIMITS = "ulimit"
 RUNTIMES = "runtime"
+DRIVER_OPTIONS = "driver-options"
 OBJECT = "object"
-"""Kinds. A flag of the last six may be repeated; `OBJECT` has no flag."""
+"""Kinds. A flag of the last seven may be repeated; `OBJECT` has no flag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,12 @@ OPTIONS: tuple[Option, ...] = (
     Option("default-runtime", "default-runtime", STRING, "Default runtime for containers"),
     Option("default-shm-size", "default-shm-size", STRING, "Default size of /dev/shm"),
     Option("default-ulimit", "default-ulimits", ULIMITS, "Default ulimits: nofile=1024:2048"),
+    Option(
+        "default-network-opt",
+        "default-network-opts",
+        DRIVER_OPTIONS,
+        "Option of new networks of a driver: bridge=key=value",
+    ),
     Option("dns", "dns", LIST, "DNS server for containers"),
     Option("dns-opt", "dns-opts", LIST, "DNS option for containers"),
     Option("dns-search", "dns-search", LIST, "DNS search domain for containers"),
@@ -94,7 +101,6 @@ OPTIONS: tuple[Option, ...] = (
     Option("cgroup-parent", "cgroup-parent", STRING, "Parent cgroup of all containers"),
     Option("", "proxies", OBJECT),
     Option("", "registries", OBJECT),
-    Option("", "default-network-opts", OBJECT),
     Option("builder", "builder", OBJECT, ignored=True),
     Option("containerd", "containerd", STRING, ignored=True),
     Option("containerd-namespace", "containerd-namespace", STRING, ignored=True),
@@ -119,4 +125,4 @@ OPTIONS: tuple[Option, ...] = (
 BY_FLAG = {option.flag: option for option in OPTIONS if option.flag}
 BY_SHORT = {option.short: option for option in OPTIONS if option.short}
 BY_KEY = {option.key: option for option in OPTIONS if option.key}
-REPEATED = frozenset({LIST, MAP, POOLS, ULIMITS, RUNTIMES})
+REPEATED = frozenset({LIST, MAP, POOLS, ULIMITS, RUNTIMES, DRIVER_OPTIONS})

@@ -344,6 +344,7 @@ def network_options(config: Config) -> NetworkOptions:
         mtu=bridge.mtu,
         publish_ip=bridge.publish_ip,
         address_pools=bridge.address_pools,
+        network_options=bridge.network_options,
         dns=containers.dns,
         dns_search=containers.dns_search,
         dns_options=containers.dns_options,

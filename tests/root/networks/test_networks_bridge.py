@@ -397,6 +397,11 @@ def test_names_follow_who_is_there(host: Host) -> None:
     assert not web.allocation.dns.names.exists()
 
 
+def way_out(up: Up) -> list[str]:
+    routes = rtnetlink.dump_routes(Channel(up.namespace.rtnetlink))
+    return [str(route.gateway) for route in routes if route.destination.prefixlen == 0]
+
+
 @in_new_host
 def test_connect_and_disconnect_while_running(host: Host) -> None:
     engine = Engine(host)
@@ -416,6 +421,13 @@ def test_connect_and_disconnect_while_running(host: Host) -> None:
     shown = asyncio.run(engine.networks.settings(web.wishes))
     assert set(shown.networks) == {"front", "back"}
     assert shown.networks["back"].aliases == ["www"]
+    # Of equal ones the first by name leads outside, so that it is another one by now.
+    engine.create("east")
+    asyncio.run(engine.networks.connect("east", target, EndpointSettings(gw_priority=9)))
+    shown = asyncio.run(engine.networks.settings(web.wishes))
+    assert way_out(web) == [shown.networks["east"].gateway]
+    assert ask(host.outside, HOST_ADDRESS, 8080) == OUTSIDE_ADDRESS
+    asyncio.run(engine.networks.disconnect("east", target))
     # The network that led outside goes: the other one takes over, ports included.
     asyncio.run(engine.networks.disconnect("front", target))
     assert ask(web.namespace, OUTSIDE_ADDRESS, 82) == HOST_ADDRESS

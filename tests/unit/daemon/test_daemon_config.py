@@ -45,6 +45,12 @@ def test_dockers_flag_rules() -> None:
     assert flags.parse(["--default-ulimit", "nofile=10:20"]) == {
         "default-ulimit": {"nofile": {"Name": "nofile", "Soft": 10, "Hard": 20}}
     }
+    options = [
+        f"--default-network-opt={text}" for text in ("bridge=a.b=1", "bridge=c=", "macvlan=d=x=y")
+    ]
+    assert flags.parse(options) == {
+        "default-network-opt": {"bridge": {"a.b": "1", "c": ""}, "macvlan": {"d": "x=y"}}
+    }
 
 
 @pytest.mark.parametrize(
@@ -58,6 +64,7 @@ def test_dockers_flag_rules() -> None:
         (["--mtu=x"], 'invalid argument "x" for "--mtu" flag'),
         (["--icc=maybe"], 'invalid argument "maybe" for "--icc" flag'),
         (["--default-address-pool", "x"], "must be a key=value pair"),
+        (["--default-network-opt", "bridge=x"], "expected <driver>=<key>=<value>"),
         (["run"], '"tiffind" accepts no arguments'),
     ],
 )

@@ -111,15 +111,16 @@ def test_ports() -> None:
             "53/udp": [PortBinding(host_ip="[::1]", host_port="5000-5010")],
             "99": None,
         },
-        exposed_ports=("80/tcp", "81/tcp", "99"),
+        exposed_ports=("80/tcp", "81/tcp", "99", "100"),
         publish_all=True,
     )
     assert wishes(given_, default_ips=ALL) == [
         PortWish("tcp", 80, ALL, 8080, 8080),
-        PortWish("tcp", 80, ("127.0.0.1",)),
         PortWish("udp", 53, ("::1",), 5000, 5010),
-        PortWish("tcp", 81, ALL),
+        PortWish("tcp", 80, ("127.0.0.1",)),
         PortWish("tcp", 99, ALL),
+        PortWish("tcp", 81, ALL),
+        PortWish("tcp", 100, ALL),
     ]
 
 

@@ -40,7 +40,7 @@ from tiffin.errors import (
     TiffinError,
 )
 from tiffin.linux.netlink import Channel
-from tiffin.networks.bridge import BridgeDriver
+from tiffin.networks.bridge import OPTION_MTU, BridgeDriver
 from tiffin.networks.driver import EndpointSpec, NetworkSpec, Sandbox
 from tiffin.networks.firewall import Firewall
 from tiffin.networks.host import HostDriver
@@ -410,6 +410,45 @@ def test_interface_and_mac_of_choice(context: Context) -> None:
     allocation = allocate(context, container(endpoints=endpoints))
     assert allocation.endpoints[0][1].interface_name == "wan"
     assert allocation.settings.mac_address == "02:42:00:00:00:07"
+
+
+def test_names_of_interfaces_that_others_want(context: Context) -> None:
+    for name in ("alpha", "beta"):
+        create(context, NetworkCreateRequest(name=name))
+    ifname = {"com.docker.network.endpoint.ifname": "eth0"}
+    # Networks that are named replace the default one.
+    endpoints = {"alpha": EndpointSettings(), "beta": EndpointSettings(driver_opts=ifname)}
+    allocation = allocate(context, container(endpoints=endpoints))
+    named = {network.name: made.interface_name for network, made in allocation.endpoints}
+    assert named == {"alpha": "eth1", "beta": "eth0"}
+    endpoints["alpha"] = EndpointSettings(driver_opts=ifname)
+    with pytest.raises(FailedPrecondition, match='error renaming interface to "eth0": file exists'):
+        allocate(context, container("twice", endpoints=endpoints))
+
+
+@pytest.mark.parametrize("mode", ["default", "bridge"])
+def test_without_a_default_bridge(context: Context, mode: str) -> None:
+    context = replace(context, options=NetworkOptions(bridge="none"))
+    ensure_predefined(context)
+    allocation = allocate(context, container("web", mode))
+    assert [network.name for network, _ in allocation.endpoints] == ["none"]
+    create(context, NetworkCreateRequest(name="shop"))
+    wanted: dict[str, EndpointSettings | None] = {"default": None, "shop": None}
+    allocation = allocate(context, container("web", mode, endpoints=wanted))
+    assert [network.name for network, _ in allocation.endpoints] == ["shop"]
+
+
+def test_options_that_new_networks_get(context: Context) -> None:
+    given = {"bridge": {OPTION_MTU: "1234", "com.docker.network.enable_ipv6": "true"}}
+    context = replace(context, options=NetworkOptions(network_options=given))
+    made = create(context, NetworkCreateRequest(name="one"))
+    assert (made.options, made.ipv6) == (given["bridge"], True)
+    request = NetworkCreateRequest(name="two", enable_ipv6=False, options={OPTION_MTU: "1300"})
+    made = create(context, request)
+    assert (made.options, made.ipv6) == ({OPTION_MTU: "1300"}, False)
+    wrong = {"com.docker.network.enable_ipv4": "maybe"}
+    with pytest.raises(InvalidArgument, match="is not a valid bool"):
+        create(context, NetworkCreateRequest(name="three", options=wrong))
 
 
 def test_unknown_networks_and_links(context: Context) -> None:

@@ -71,14 +71,18 @@ def _forget(context: Context, container: ContainerNetworks) -> None:
 def _plan(context: Context, container: ContainerNetworks) -> list[Planned]:
     sandbox = new_id()
     planned: list[Planned] = []
-    for name, wish in _in_order(endpoint_wishes(container, context.registry)):
+    wanted = _in_order(endpoint_wishes(container, context.registry))
+    reserved = [_wanted_interface(wish) for _, wish in wanted]
+    for name, wish in wanted:
         found = context.registry.find(name)
         if found.config_only:
             raise InvalidArgument(
                 f"configuration-only network {found.name} cannot be used to run containers"
             )
         others = [item.record.interface for item in planned]
-        record = plan_endpoint(context, container, found, wish, sandbox=sandbox, used=others)
+        record = plan_endpoint(
+            context, container, found, wish, sandbox=sandbox, used=others, reserved=reserved
+        )
         planned.append(Planned(found, wish, record))
     return with_default_route(planned)
 
@@ -91,8 +95,12 @@ def plan_endpoint(
     *,
     sandbox: str,
     used: Sequence[str] = (),
+    reserved: Sequence[str] = (),
 ) -> EndpointRecord:
-    """Choose everything about one endpoint; `used` are the container's other interfaces."""
+    """Choose everything about one endpoint.
+
+    `used` are the container's other interfaces, `reserved` names that others want to have.
+    """
     ipv4, gateway4 = _address(context, network, wish, 4)
     ipv6, gateway6 = _address(context, network, wish, 6)
     has_interface = network.driver not in ("host", "null")
@@ -104,7 +112,7 @@ def plan_endpoint(
         container=container.id,
         container_name=container.name,
         network=network.id,
-        interface=_interface(wish, used) if has_interface else "",
+        interface=_interface(wish, used, reserved) if has_interface else "",
         mac=mac,
         ipv4=ipv4,
         ipv6=ipv6,
@@ -132,13 +140,20 @@ def _in_order(
     return [*first, *sorted(rest, key=lambda item: (-item[1].gw_priority, item[0]))]
 
 
-def _interface(wish: EndpointSettings, used: Sequence[str]) -> str:
-    named = (wish.driver_opts or {}).get(OPTION_INTERFACE, "")
+def _wanted_interface(wish: EndpointSettings) -> str:
+    return (wish.driver_opts or {}).get(OPTION_INTERFACE, "")
+
+
+def _interface(wish: EndpointSettings, used: Sequence[str], reserved: Sequence[str]) -> str:
+    named = _wanted_interface(wish)
+    if named in ("lo", *used) and named:
+        raise FailedPrecondition(f'error renaming interface to "{named}": file exists')
     if named:
-        if len(named) > NAME_LENGTH or "/" in named or named in ("lo", *used):
+        if len(named) > NAME_LENGTH or "/" in named:
             raise InvalidArgument(f"invalid interface name {named!r}")
         return named
-    return next(f"eth{i}" for i in range(len(used) + 1) if f"eth{i}" not in used)
+    taken = {*used, *reserved}
+    return next(f"eth{i}" for i in range(len(taken) + 1) if f"eth{i}" not in taken)
 
 
 def _address(

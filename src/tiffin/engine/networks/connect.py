@@ -1,6 +1,6 @@
 """Connects and disconnects containers, running or not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import ip_address
@@ -32,7 +32,7 @@ from tiffin.linux.netlink import Channel
 from tiffin.networks.bridge import ignore_missing, published
 from tiffin.networks.driver import Sandbox
 from tiffin.networks.resolver_redirect import redirect_dns
-from tiffin.state.networks import EndpointRecord, NetworkRecord
+from tiffin.state.networks import EndpointRecord, NetworkRecord, PortRecord
 
 
 def connect(
@@ -133,7 +133,6 @@ def _plug(
     )
     record = replace(
         record,
-        default_route=not any(endpoint.default_route for endpoint in own),
         dns_udp_port=sandbox.dns_udp_port,
         dns_tcp_port=sandbox.dns_tcp_port,
     )
@@ -145,6 +144,7 @@ def _plug(
         undo.callback(lifecycle.detach, context, network, record)
         if network.name not in PREDEFINED:
             redirect_dns(sandbox)
+        _settle_default_route(context, container, sandbox, undo, {network.name: wish})
     except OSError as error:
         raise FailedPrecondition(
             f"failed to connect container {container.name} to network {network.name}: {error}"
@@ -164,19 +164,41 @@ def _unplug(
         # Most interfaces went with their other end; a macvlan has none.
         ignore_missing(Channel(sandbox.rtnetlink), rt.delete_link(record.interface))
     if record.default_route and sandbox is not None:
-        _move_default_route(context, record, container, sandbox)
+        _settle_default_route(context, container, sandbox, ports=record.ports)
     _refresh(context, network, container)
 
 
-def _move_default_route(
-    context: Context, gone: EndpointRecord, container: ContainerNetworks, sandbox: Sandbox
+def _settle_default_route(
+    context: Context,
+    container: ContainerNetworks,
+    sandbox: Sandbox,
+    undo: ExitStack | None = None,
+    wishes: Mapping[str, EndpointSettings] | None = None,
+    *,
+    ports: tuple[PortRecord, ...] = (),
 ) -> None:
-    """Let another endpoint lead outside, and the published ports lead to it."""
-    planned = with_default_route(_planned(context, container))
+    """Let the right endpoint lead outside, and the published ports lead to it.
+
+    `wishes` are those that are not noted yet, `ports` those of an endpoint that is gone.
+    """
+    planned = with_default_route(_planned(context, container, wishes or {}))
     heir = next((item.record for item in planned if item.record.default_route), None)
-    if heir is None:
+    own = context.registry.endpoints_of(container.id)
+    holder = next((endpoint for endpoint in own if endpoint.default_route), None)
+    if heir is None or (holder is not None and holder.id == heir.id):
         return
-    heir = replace(heir, ports=gone.ports)
+    if holder is not None:
+        ports = holder.ports
+        context.firewall.retract(published(endpoint_spec(holder)))
+        context.registry.put_endpoints([replace(holder, default_route=False, ports=())])
+        if undo is not None:
+            undo.callback(_hand_over, context, container, sandbox, holder)
+    _hand_over(context, container, sandbox, replace(heir, ports=ports))
+
+
+def _hand_over(
+    context: Context, container: ContainerNetworks, sandbox: Sandbox, heir: EndpointRecord
+) -> None:
     context.registry.put_endpoints([heir])
     spec = endpoint_spec(heir)
     inside = Channel(sandbox.rtnetlink)
@@ -193,8 +215,12 @@ def _move_default_route(
         ) from error
 
 
-def _planned(context: Context, container: ContainerNetworks) -> list[Planned]:
-    wishes = endpoint_wishes(container, context.registry)
+def _planned(
+    context: Context,
+    container: ContainerNetworks,
+    more: Mapping[str, EndpointSettings] | None = None,
+) -> list[Planned]:
+    wishes = {**endpoint_wishes(container, context.registry), **(more or {})}
     return [
         Planned(network, wishes.get(network.name, EndpointSettings()), endpoint)
         for network, endpoint in lifecycle.members(context, container.id)

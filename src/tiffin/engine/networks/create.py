@@ -17,7 +17,7 @@ from tiffin.errors import (
     PermissionDenied,
 )
 from tiffin.linux import rtnetlink as rt
-from tiffin.networks.bridge import OPTION_NAME
+from tiffin.networks.bridge import FALSE_WORDS, OPTION_NAME, TRUE_WORDS
 from tiffin.networks.ipam import Address, PoolWish, Subnet
 from tiffin.spec.ids import new_id
 from tiffin.state.networks import NetworkRecord, PoolRecord
@@ -93,10 +93,9 @@ def _record(context: Context, request: NetworkCreateRequest) -> NetworkRecord:
     request = _with_config_from(context, request)
     driver = request.driver or "bridge"
     _check_driver(context, request, driver)
-    ipv4 = _family(request.enable_ipv4, request.options.get(OPTION_IPV4), default=True)
-    ipv6 = _family(
-        request.enable_ipv6, request.options.get(OPTION_IPV6), default=context.options.ipv6
-    )
+    options = _options(context, request, driver)
+    ipv4 = _family(request.enable_ipv4, options, OPTION_IPV4, default=True)
+    ipv6 = _family(request.enable_ipv6, options, OPTION_IPV6, default=context.options.ipv6)
     if not ipv4 and not ipv6 and not request.config_only:
         raise InvalidArgument("IPv4 or IPv6 must be enabled")
     _check_ipam(request.ipam)
@@ -122,7 +121,7 @@ def _record(context: Context, request: NetworkCreateRequest) -> NetworkRecord:
         ipam_driver=(request.ipam.driver if request.ipam else "") or "default",
         ipam_options=request.ipam.options if request.ipam else None,
         pools=pools,
-        options=request.options,
+        options=options,
         labels=request.labels,
     )
     if driver == "bridge":
@@ -204,10 +203,23 @@ def _check_bridge_name(context: Context, record: NetworkRecord) -> None:
             )
 
 
-def _family(asked: bool | None, option: str | None, *, default: bool) -> bool:
+def _options(context: Context, request: NetworkCreateRequest, driver: str) -> dict[str, str]:
+    """Return the driver's options: the request's, then those that all new networks get."""
+    if request.config_from is not None:
+        return request.options
+    return {**context.options.network_options.get(driver, {}), **request.options}
+
+
+def _family(asked: bool | None, options: dict[str, str], name: str, *, default: bool) -> bool:
     if asked is not None:
+        # Both would look wrong together: what is asked for counts.
+        options.pop(name, None)
         return asked
-    return default if option is None else option in ("1", "t", "true", "True", "TRUE")
+    if name not in options:
+        return default
+    if options[name] not in TRUE_WORDS | FALSE_WORDS:
+        raise InvalidArgument(f'driver-opt "{name}" is not a valid bool')
+    return options[name] in TRUE_WORDS
 
 
 def _check_ipam(ipam: IPAM | None) -> None:

@@ -1,6 +1,7 @@
 """What the daemon's configuration says about networks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class NetworkOptions:
     """Host address that ports are published on when none is given; "" means all."""
     address_pools: tuple[tuple[str, int], ...] = ()
     """(base, prefix length of each network)."""
+    network_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What new networks get, by driver."""
     host_gateway_ips: tuple[str, ...] = ()
     """What `host-gateway` stands for; the default bridge's addresses if empty."""
     dns: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ def wishes(container: ContainerNetworks, *, default_ips: Sequence[str]) -> list[
     bound: set[tuple[str, int]] = set()
     for key, bindings in container.port_bindings.items():
         for protocol, port in container_ports(key):
-            for binding in bindings or ():
+            for binding in bindings or (PortBinding(),):
                 bound.add((protocol, port))
                 found.append(_wish(protocol, port, binding, default_ips))
     if container.publish_all:
@@ -33,7 +33,8 @@ def wishes(container: ContainerNetworks, *, default_ips: Sequence[str]) -> list[
                 for protocol, port in container_ports(key)
                 if (protocol, port) not in bound
             ]
-    return found
+    # Who may choose comes last, so that nobody takes what another one must have.
+    return sorted(found, key=lambda wish: (not wish.first, wish.last - wish.first))
 
 
 def container_ports(key: str) -> Iterator[tuple[str, int]]:

@@ -30,16 +30,22 @@ def endpoint_wishes(
 ) -> dict[str, EndpointSettings]:
     """Return the endpoints that the container shall have, by network name, its main one first.
 
-    Networks that do not exist stay under the name that was used for them.
+    The main one goes without saying only if no other is named. Networks that do not exist stay
+    under the name that was used for them, the default one apart, which may be switched off.
     """
     if shares_network(container):
         return {}
     main = _name(main_network(container), registry)
-    wishes: dict[str, EndpointSettings] = {main: EndpointSettings()}
-    for reference, settings in container.endpoints.items():
-        name = main if reference == "default" else _name(reference, registry)
-        wishes[name] = settings or EndpointSettings()
-    if container.mac_address and not wishes[main].mac_address:
+    named = {
+        main if reference == "default" else _name(reference, registry): settings
+        for reference, settings in container.endpoints.items()
+    }
+    if main == DEFAULT_NETWORK and registry.by_name(main) is None:
+        named.pop(main, None)
+        main = NONE_NETWORK if not named else ""
+    first = [main] if main in named or not named or main in (HOST_NETWORK, NONE_NETWORK) else []
+    wishes = {name: named.get(name) or EndpointSettings() for name in (*first, *named)}
+    if main in wishes and container.mac_address and not wishes[main].mac_address:
         wishes[main] = msgspec.structs.replace(wishes[main], mac_address=container.mac_address)
     if main in (HOST_NETWORK, NONE_NETWORK):
         return {main: wishes[main]}
