@@ -76,9 +76,9 @@ def to_builtins(value: object) -> Any:  # noqa: ANN401  # JSON is untyped
         members = {
             field.encode_name: to_builtins(getattr(value, field.name)) for field in _fields(kind)
         }
-        for name in kind.omit_empty:
-            if _is_empty(members.get(name)):
-                members.pop(name, None)
+        for name, encoded, is_pointer in _omittable(kind):
+            if _is_empty(getattr(value, name), is_pointer=is_pointer):
+                del members[encoded]
         return members
     if isinstance(value, dict):
         return {key: to_builtins(item) for key, item in value.items()}
@@ -87,8 +87,19 @@ def to_builtins(value: object) -> Any:  # noqa: ANN401  # JSON is untyped
     return value
 
 
-def _is_empty(value: object) -> bool:
-    return value is None or value is False or value in (0, "") or value == [] or value == {}
+def _is_empty(value: object, *, is_pointer: bool) -> bool:
+    """Tell what Go leaves out: of pointers only nil, else what is zero or has no elements."""
+    return not value and (not is_pointer or value is None or isinstance(value, list | dict))
+
+
+@functools.cache
+def _omittable(kind: type[Wire]) -> tuple[tuple[str, str, bool], ...]:
+    """Return name, name on the wire, and whether Go has a pointer there."""
+    return tuple(
+        (field.name, field.encode_name, field.default is None)
+        for field in _fields(kind)
+        if field.encode_name in kind.omit_empty
+    )
 
 
 @functools.cache

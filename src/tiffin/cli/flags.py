@@ -228,6 +228,7 @@ def _parse_filter(text: str) -> str:
 BOOL = Kind("", parse_bool)
 STRING = Kind("string", str)
 INT = Kind("int", parse_int)
+UINT = Kind("uint", parse_unsigned)
 UINT16 = Kind("uint16", parse_unsigned)
 LIST = Kind("list", str, repeats=True)
 STRINGS = Kind("strings", _parse_words, repeats=True)

@@ -35,6 +35,7 @@ from tiffin.engine.volumes.service import Volumes
 from tiffin.errors import InvalidArgument
 from tiffin.fs import atomic
 from tiffin.images.store import ImageStore
+from tiffin.linux import capabilities
 from tiffin.logs.options import REGISTERED as LOG_DRIVERS
 from tiffin.registry.endpoints import RegistryOptions
 from tiffin.registry.transport import Retry
@@ -240,6 +241,7 @@ def container_settings(
         cgroup_parent=defaults.cgroup_parent,
         id_mappings=id_mappings,
         security_options=security_options(defaults),
+        capabilities=frozenset(capabilities.names(capabilities.bounding())),
         cdi_directories=defaults.cdi_directories,
     )
 

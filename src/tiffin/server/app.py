@@ -4,6 +4,7 @@ Routing is one aiohttp resource that strips the prefix itself and looks the rest
 first segment. aiohttp's own dispatcher would try every pattern in turn for a versioned path.
 """
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -92,6 +93,10 @@ class EngineResource(web.AbstractResource):
     async def resolve(self, request: web.Request) -> tuple[UrlMappingMatchInfo, set[str]]:
         """Find the route; what cannot be found or served has a route that says so."""
         path = request.rel_url.path_safe
+        if "//" in request.rel_url.path or "/." in request.rel_url.path:
+            cleaned = _cleaned(request.rel_url.path)
+            if cleaned != request.rel_url.path:
+                return UrlMappingMatchInfo({}, self._moved(cleaned)), set()
         version, text = DEFAULT, ""
         if path.startswith("/v") and (prefixed := _PREFIX.fullmatch(path)):
             text, path = prefixed[1], prefixed[2]
@@ -137,6 +142,15 @@ class EngineResource(web.AbstractResource):
                 return target, {k: _decode(v) for k, v in match.groupdict().items()}
         return None
 
+    def _moved(self, path: str) -> web.ResourceRoute:
+        """Send to a cleaned path, as the router of Docker's does."""
+
+        async def move(request: web.Request) -> web.StreamResponse:
+            target = request.rel_url.with_path(path, keep_query=True)
+            return web.Response(status=301, headers={"Location": str(target)})
+
+        return web.ResourceRoute("*", guarded(move), self)
+
     def _refusing(self, message: str) -> web.ResourceRoute:
         async def refuse(request: web.Request) -> web.StreamResponse:
             del request
@@ -178,6 +192,12 @@ class EngineResource(web.AbstractResource):
 async def _page_not_found(request: web.Request) -> web.StreamResponse:
     del request
     return error_response(404, "page not found")
+
+
+def _cleaned(path: str) -> str:
+    """Return a path without empty, `.` and `..` segments; a slash at the end stays."""
+    clean = "/" + posixpath.normpath(path).lstrip("/")
+    return f"{clean}/" if path.endswith("/") and clean != "/" else clean
 
 
 def _first_segment(path: str) -> str:

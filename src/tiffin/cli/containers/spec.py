@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tiffin.cli.command import CommandFailed
 from tiffin.cli.flags import UsageError, Values
 from tiffin.cli.parse_env import environment, key_values, labels
 from tiffin.cli.parse_mounts import parse_tmpfs, parse_volumes
@@ -16,6 +17,8 @@ MODES = {"pid": "PID", "uts": "UTS", "userns": "USER", "cgroupns": "CGROUP"}
 MODE_WORDS = {"pid": "|host|container:.+", "uts": "|host", "userns": "|host|(auto|private)(:.+)?",
               "cgroupns": "|host|private"}  # fmt: skip
 """What each `--pid`, `--uts`, … may be."""
+
+WINDOWS_ONLY = ("cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops")
 
 _OPEN_PATHS = "systempaths=unconfined"
 """The `--security-opt` that hides nothing of /proc and /sys; the API has lists of paths instead."""
@@ -42,6 +45,12 @@ def create_body(values: Values, image: str, command: list[str]) -> Body:
 
 
 def _check_conflicts(values: Values) -> None:
+    for name in WINDOWS_ONLY:
+        if values.given(name):
+            raise CommandFailed(
+                f'"--{name}" is only supported on a Docker daemon running on windows, but the Docker'
+                " daemon is running on linux"
+            )
     for flag, what in MODES.items():
         if not re.fullmatch(MODE_WORDS[flag], values[flag]):
             raise UsageError(f"--{flag}: invalid {what} mode")

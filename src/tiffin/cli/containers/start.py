@@ -8,13 +8,23 @@ from tiffin.cli.containers.run import (
     resizing,
 )
 from tiffin.cli.each import failures
-from tiffin.cli.flags import Values, boolean, string
+from tiffin.cli.flags import STRING, Flag, Values, boolean, string
 from tiffin.cli.session import Session, interactive, parse_detach_keys
 from tiffin.client.api import ApiError, path_part
+
+_EXPERIMENTAL = {
+    "checkpoint": "Restore from this checkpoint",
+    "checkpoint-dir": "Use a custom checkpoint storage directory",
+}
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Start each; with `--attach` or `--interactive` join the only one."""
+    for name in _EXPERIMENTAL:
+        if values.given(name):
+            raise CommandFailed(
+                f'"--{name}" is only supported on a Docker daemon with experimental features enabled'
+            )
     if not (values["attach"] or values["interactive"]):
         failed = failures(
             arguments, lambda name: context.api.post(f"/containers/{path_part(name)}/start")
@@ -65,6 +75,7 @@ COMMAND = Command(
     minimum=1,
     flags=[
         boolean("attach", "Attach STDOUT/STDERR and forward signals", "a"),
+        *(Flag(name, STRING, summary, hidden=True) for name, summary in _EXPERIMENTAL.items()),
         string("detach-keys", "Override the key sequence for detaching a container"),
         boolean("interactive", "Attach container's STDIN", "i"),
     ],

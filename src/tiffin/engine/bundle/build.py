@@ -1,6 +1,6 @@
 """Put the parts together: the OCI runtime configuration of one container."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from tiffin.engine.bundle.resources import resources, rlimits
 from tiffin.engine.bundle.seccomp import seccomp
 from tiffin.engine.bundle.security import (
     SecurityOptions,
+    in_force,
     masked_paths,
     parse_security_options,
     readonly_paths,
@@ -55,6 +56,8 @@ class BundleRequest:
     joined: Mapping[str, str] = field(default_factory=dict)
     ids: IdMappings = NO_MAPPINGS
     """Of the container's user namespace; empty for none."""
+    security_defaults: Sequence[str] = ()
+    """What the daemon says where the container's `--security-opt` does not."""
     shm: str = ""
     """A mount namespace whose /dev/shm the container shares, "" for one of its own."""
 
@@ -62,7 +65,7 @@ class BundleRequest:
 def build_bundle(request: BundleRequest) -> JsonObject:
     """Return the content of `config.json`; InvalidArgument, FailedPrecondition (devices)."""
     host = request.host
-    security = parse_security_options(host.security_opt or ())
+    security = parse_security_options(in_force(host, request.security_defaults))
     if security.writable_cgroups is not None and request.ids:
         raise InvalidArgument(
             "option WritableCgroups conflicts with user namespaces and rootless mode"

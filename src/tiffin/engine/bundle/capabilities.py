@@ -1,6 +1,6 @@
 """Which capabilities a container's processes get (capabilities(7))."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from tiffin.errors import InvalidArgument
 
@@ -41,6 +41,16 @@ def normalise(names: Sequence[str], option: str) -> tuple[str, ...]:
                 raise InvalidArgument(f'invalid {option}: unknown capability: "{upper}"')
         out.append(upper)
     return tuple(out)
+
+
+def check_available(names: Sequence[str], available: Container[str]) -> None:
+    """Raise InvalidArgument for a capability to add that the daemon itself has not."""
+    for name in normalise(names, "CapAdd"):
+        if name != _EVERY and name not in available:
+            raise InvalidArgument(
+                "invalid CapAdd: capability not supported by your kernel or not available in the"
+                f' current environment: "{name}"'
+            )
 
 
 def effective(add: Sequence[str], drop: Sequence[str], *, privileged: bool) -> tuple[str, ...]:

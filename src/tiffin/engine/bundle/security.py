@@ -1,6 +1,7 @@
 """`--security-opt`, masked and read-only paths."""
 
 import functools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,20 @@ class SecurityOptions:
     no_new_privileges: bool = False
     writable_cgroups: bool | None = None
     """None for what `--privileged` says."""
+
+
+def in_force(host: HostConfig, defaults: Sequence[str]) -> list[str]:
+    """Return a container's options and the daemon's `defaults` that it does not override.
+
+    The seccomp profile for privileged containers is none unless they name one.
+    """
+    own = list(host.security_opt or ())
+    names = {_name(option) for option in own} | ({"seccomp"} if host.privileged else set())
+    return own + [option for option in defaults if _name(option) not in names]
+
+
+def _name(option: str) -> str:
+    return re.split("[=:]", option, maxsplit=1)[0]
 
 
 def parse_security_options(options: Sequence[str]) -> SecurityOptions:

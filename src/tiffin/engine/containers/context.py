@@ -18,6 +18,7 @@ from tiffin.engine.runtimes import Runtimes
 from tiffin.engine.tasks.contract import TaskService
 from tiffin.engine.trash.contract import Bin, NoBin
 from tiffin.images.image import Image
+from tiffin.linux.capabilities import NAMES
 from tiffin.linux.cgroups.support import EVERYTHING, Support
 from tiffin.linux.mounts import detached
 from tiffin.networks.driver import Sandbox
@@ -146,6 +147,8 @@ class Settings:
     """`--userns-remap`; empty without it."""
     security_options: Sequence[str] = ()
     """As `--security-opt` has them, for those that a container does not set."""
+    capabilities: frozenset[str] = frozenset(NAMES)
+    """What the daemon has to give."""
     cdi_directories: Sequence[str] = ()
     """Where vendors describe their devices; none if CDI is switched off."""
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from tiffin.api.types.containers import Config, CreateRequest, CreateResponse
 from tiffin.api.types.host_config import HostConfig
 from tiffin.api.types.networks import NetworkingConfig
+from tiffin.engine.bundle import capabilities
 from tiffin.engine.bundle.mount_point import MountPoint
 from tiffin.engine.bundle.namespaces import shared_with
 from tiffin.engine.bundle.storage_options import layer_size
@@ -43,6 +44,7 @@ async def create(
     config = plain_config(request)
     host = request.host_config or HostConfig()
     warnings = check_settings(config, host, context.support)
+    capabilities.check_available(host.cap_add or (), context.settings.capabilities)
     check_network_words(config, host, request.networking_config)
     if request.networking_config is not None:
         _check_endpoints(request.networking_config)

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tiffin.api.types.exec import ExecCreateRequest, ExecInspect, ProcessConfig
@@ -13,7 +14,7 @@ from tiffin.engine.bundle.build import oci_user
 from tiffin.engine.bundle.environment import environment, override, words
 from tiffin.engine.bundle.labels import apparmor_profile
 from tiffin.engine.bundle.resources import rlimits
-from tiffin.engine.bundle.security import parse_security_options
+from tiffin.engine.bundle.security import in_force, parse_security_options
 from tiffin.engine.bundle.users import Account, resolve_user
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.detach_keys import parse_detach_keys
@@ -62,6 +63,11 @@ async def create(context: Context, container: Container, request: ExecCreateRequ
     if request.user:
         await asyncio.to_thread(_check_user, container, request.user)
     keys = parse_detach_keys(request.detach_keys, "escape keys")
+    if request.user:
+        try:
+            await asyncio.to_thread(_account, container, request.user)
+        except FailedPrecondition as error:
+            raise InvalidArgument(error.message) from error
     execution = Execution(ExecId(new_id()), container, request, args, keys)
     context.executions.add(execution)
     context.publish(container, f"exec_create: {' '.join(args)}", execID=execution.id)
@@ -94,7 +100,16 @@ async def start(
         if handle is None:
             raise Conflict(f"container {container.id} is not running")
         linked = await link_environment(context, container)
-        process = await asyncio.to_thread(oci_process, container, request, execution.args, linked)
+        if attachment is not None:
+            attachment = replace(attachment, on_detached=lambda: _detached(context, execution))
+        process = await asyncio.to_thread(
+            oci_process,
+            container,
+            request,
+            execution.args,
+            linked,
+            context.settings.security_options,
+        )
         running = await _execute(
             handle,
             ExecRequest(execution.id, process, request.tty, size[0], size[1], attachment),
@@ -108,6 +123,10 @@ async def start(
     execution.supervisor = asyncio.create_task(
         _supervise(context, execution, running), name=f"exec {execution.id}"
     )
+
+
+def _detached(context: Context, execution: Execution) -> None:
+    context.publish(execution.container, "exec_detach", execID=execution.id)
 
 
 async def _execute(handle: TaskHandle, request: ExecRequest) -> ExecHandle:
@@ -130,16 +149,21 @@ async def _supervise(context: Context, execution: Execution, handle: ExecHandle)
 
 
 def oci_process(
-    container: Container, request: ExecCreateRequest, args: list[str], linked: Sequence[str] = ()
+    container: Container,
+    request: ExecCreateRequest,
+    args: list[str],
+    linked: Sequence[str] = (),
+    security_defaults: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the OCI `process` object of an exec. Blocking; FailedPrecondition.
 
-    `linked` are variables that describe linked containers.
+    `linked` are variables that describe linked containers; `security_defaults` what the daemon
+    says of security where the container does not.
     """
     config, host = container.spec.config, container.spec.host
     account = _account(container, request.user or config.user)
     privileged = host.privileged or request.privileged
-    security = parse_security_options(host.security_opt or ())
+    security = parse_security_options(in_force(host, security_defaults))
     held = capabilities.effective(host.cap_add or (), host.cap_drop or (), privileged=privileged)
     base = environment(
         [*linked, *(config.env or ())],

@@ -174,7 +174,7 @@ def complete(
     host.cgroupns_mode = host.cgroupns_mode or settings.cgroupns_mode
     host.cgroup_parent = host.cgroup_parent or settings.cgroup_parent
     _add_ulimits(host, settings)
-    _add_security_options(host, settings)
+    _add_labels(host)
     host.network_mode = host.network_mode or "bridge"
     host.restart_policy.name = host.restart_policy.name or "no"
     host.log_config = _log_config(host.log_config, settings)
@@ -219,15 +219,12 @@ def _add_ulimits(host: HostConfig, settings: Settings) -> None:
         host.ulimits = [*(host.ulimits or ()), *added]
 
 
-def _add_security_options(host: HostConfig, settings: Settings) -> None:
-    own = {_option_name(option) for option in host.security_opt or ()}
-    added = [option for option in settings.security_options if _option_name(option) not in own]
-    if added and not host.privileged:
-        host.security_opt = [*(host.security_opt or ()), *added]
-
-
-def _option_name(option: str) -> str:
-    return re.split("[=:]", option, maxsplit=1)[0]
+def _add_labels(host: HostConfig) -> None:
+    """Show, as Docker does, that who shares the host's namespaces has no label of his own."""
+    own = host.security_opt or []
+    shares = host.privileged or "host" in (host.ipc_mode, host.pid_mode)
+    if shares and not any(option.partition("=")[0] == "label" for option in own):
+        host.security_opt = [*own, "label=disable"]
 
 
 def _by_id(mode: str, registry: Registry, *, required: bool = False) -> str:

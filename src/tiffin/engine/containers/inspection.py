@@ -7,6 +7,7 @@ import msgspec
 from tiffin.api.types.containers import ContainerInspect, GraphDriver, State
 from tiffin.engine.bundle.environment import command_line
 from tiffin.engine.bundle.mount_point import MountKind
+from tiffin.engine.bundle.namespaces import shared_with
 from tiffin.engine.containers.context import Context
 from tiffin.engine.containers.files import etc_files
 from tiffin.engine.containers.links import shown_host_config
@@ -50,6 +51,8 @@ async def inspect(
         config=spec.config,
         network_settings=await context.networks.settings(container.networks()),
     )
+    if instance.pid and not shared_with(spec.host.network_mode):
+        shown.network_settings.sandbox_key = f"/proc/{instance.pid}/ns/net"
     if size:
         shown.size_rw, shown.size_root_fs = await asyncio.to_thread(sizes, context, container)
     return shown

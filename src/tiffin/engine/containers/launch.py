@@ -263,6 +263,7 @@ def _write_bundle(
                 joined=joined.paths,
                 ids=joined.ids,
                 shm=joined.shm,
+                security_defaults=context.settings.security_options,
             )
         )
         if spec.host.device_requests:
