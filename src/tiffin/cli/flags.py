@@ -172,6 +172,13 @@ def parse_unsigned(text: str) -> int:
         raise ValueError(str(error).replace("ParseInt", "ParseUint")) from None
 
 
+def _parse_uint16(text: str) -> int:
+    value = parse_unsigned(text)
+    if value > 0xFFFF:
+        raise ValueError(f'strconv.ParseUint: parsing "{text}": value out of range')
+    return value
+
+
 # Patterns stay texts: compiling them at import would cost every command a millisecond.
 _SIZE = r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?"
 
@@ -229,7 +236,7 @@ BOOL = Kind("", parse_bool)
 STRING = Kind("string", str)
 INT = Kind("int", parse_int)
 UINT = Kind("uint", parse_unsigned)
-UINT16 = Kind("uint16", parse_unsigned)
+UINT16 = Kind("uint16", _parse_uint16)
 LIST = Kind("list", str, repeats=True)
 STRINGS = Kind("strings", _parse_words, repeats=True)
 MAP = Kind("map", str, repeats=True)

@@ -278,14 +278,15 @@ def configure(inside: Channel, endpoint: EndpointSpec) -> None:
     link = rt.find_link(inside, endpoint.interface_name)
     if link is None:
         raise OSError(errno.ENODEV, "not in the container", endpoint.interface_name)
-    has_ipv6 = any(address.version == 6 for address in endpoint.addresses)
+    addresses = (*endpoint.addresses, *endpoint.link_local)
+    has_ipv6 = any(address.version == 6 for address in addresses)
     silent = not has_ipv6 and speaks_ipv6(link.mtu)
     gateways = [ip_address(text) for text in (endpoint.gateway4, endpoint.gateway6) if text]
     inside.execute(
         [
             rt.set_link(rt.LOOPBACK_INDEX, up=True),
             rt.set_link(link.index, up=True, no_link_local=silent),
-            *(rt.add_address(link.index, address) for address in endpoint.addresses),
+            *(rt.add_address(link.index, address) for address in addresses),
             *(rt.default_route(gateway, index=link.index) for gateway in gateways),
         ]
     )

@@ -64,6 +64,8 @@ class EndpointSpec:
     """Name inside the container, e.g. `eth0`."""
     mac_address: str
     addresses: tuple[IPv4Interface | IPv6Interface, ...] = ()
+    link_local: tuple[IPv4Interface | IPv6Interface, ...] = ()
+    """Further addresses, which nothing is published to."""
     gateway4: str = ""
     """Default gateway to set, or "" when another endpoint provides it."""
     gateway6: str = ""

@@ -87,6 +87,7 @@ class EndpointRecord:
     mac: str = ""
     ipv4: str = ""
     ipv6: str = ""
+    link_local: tuple[str, ...] = ()
     gateway4: str = ""
     gateway6: str = ""
     default_route: bool = False

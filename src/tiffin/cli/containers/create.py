@@ -43,8 +43,7 @@ def _create(context: Context, values: Values, image: str, body: dict[str, Any]) 
         created: dict[str, Any] = context.api.post("/containers/create", query, body)
         return created
     except ApiError as error:
-        missing = error.status == 404 and "no such image" in error.message.lower()
-        if not missing or values["pull"] != "missing":
+        if error.status != 404 or values["pull"] != "missing":
             raise
     name, tag = split_reference(image)
     if not values["quiet"]:

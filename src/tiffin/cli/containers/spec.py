@@ -68,7 +68,7 @@ def _config(values: Values, image: str, command: list[str]) -> Body:
     attach = values["attach"]
     detached = bool(values["detach"]) if "detach" in values.names else False
     attached = not detached and not attach
-    stdin_attached = "stdin" in attach or (values["interactive"] and attached)
+    stdin_attached = "stdin" in attach or (values["interactive"] and not detached)
     config: Body = {
         "Hostname": values["hostname"],
         "Domainname": values["domainname"],
@@ -120,6 +120,7 @@ def _health(values: Values) -> Body:
 
 
 def _host(values: Values) -> Body:
+    added = _capabilities(values["cap-add"])
     host: Body = {
         "ContainerIDFile": values["cidfile"],
         "LogConfig": {"Type": values["log-driver"], "Config": key_values(values["log-opt"])},
@@ -127,8 +128,8 @@ def _host(values: Values) -> Body:
         "AutoRemove": values["rm"],
         "VolumeDriver": values["volume-driver"],
         "VolumesFrom": values["volumes-from"] or None,
-        "CapAdd": values["cap-add"] or None,
-        "CapDrop": values["cap-drop"] or None,
+        "CapAdd": sorted(added) or None,
+        "CapDrop": sorted(_capabilities(values["cap-drop"]) - added) or None,
         "CgroupnsMode": values["cgroupns"],
         "Dns": values["dns"],
         "DnsOptions": values["dns-option"] + values["dns-opt"],
@@ -161,6 +162,14 @@ def _host(values: Values) -> Body:
     if values.given("init"):
         host["Init"] = values["init"]
     return {name: value for name, value in host.items() if value not in ({}, "") or name == "Tmpfs"}
+
+
+def _capabilities(names: list[str]) -> set[str]:
+    """Return the names in full; `ALL` needs no others."""
+    full = {name.strip().upper() for name in names}
+    if "ALL" in full:
+        return {"ALL"}
+    return {name if name.startswith("CAP_") else f"CAP_{name}" for name in full}
 
 
 def _restart(text: str) -> Body:
@@ -217,7 +226,8 @@ def _resources(values: Values) -> Body:
         "Devices": [_device(text) for text in values["device"] if "=" not in text],
         "DeviceCgroupRules": values["device-cgroup-rule"] or None,
         "DeviceRequests": values["gpus"]
-        + [{"Driver": "cdi", "DeviceIDs": [text]} for text in values["device"] if "=" in text],
+        + [{"Driver": "cdi", "DeviceIDs": [text]} for text in values["device"] if "=" in text]
+        or None,
         "MemoryReservation": values["memory-reservation"],
         "MemorySwap": values["memory-swap"],
         "MemorySwappiness": None

@@ -116,6 +116,7 @@ def plan_endpoint(
         mac=mac,
         ipv4=ipv4,
         ipv6=ipv6,
+        link_local=_link_local(wish),
         gateway4=gateway4,
         gateway6=gateway6,
         names=() if network.name in PREDEFINED else tuple(render.dns_names(container, wish)),
@@ -190,6 +191,16 @@ def _address(
     address = context.ipam.address(pool(record), taken, wanted)
     gateway = "" if network.internal else record.gateway
     return f"{address}/{ip_network(record.subnet).prefixlen}", gateway
+
+
+def _link_local(wish: EndpointSettings) -> tuple[str, ...]:
+    """Return the `LinkLocalIPs` with the prefix lengths that Docker gives them."""
+    asked = wish.ipam_config.link_local_ips if wish.ipam_config is not None else []
+    try:
+        addresses = [ip_address(text) for text in asked if text]
+    except ValueError as error:
+        raise InvalidArgument(f"invalid link-local IP address: [{' '.join(asked)}]") from error
+    return tuple(f"{address}/{16 if address.version == 4 else 64}" for address in addresses)
 
 
 def _publish(

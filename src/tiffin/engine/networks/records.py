@@ -36,6 +36,7 @@ def endpoint_spec(record: EndpointRecord) -> EndpointSpec:
         interface_name=record.interface,
         mac_address=record.mac,
         addresses=tuple(ip_interface(text) for text in (record.ipv4, record.ipv6) if text),
+        link_local=tuple(ip_interface(text) for text in record.link_local),
         gateway4=record.gateway4 if record.default_route else "",
         gateway6=record.gateway6 if record.default_route else "",
         ports=tuple(port_mapping(port) for port in record.ports),
