@@ -63,11 +63,6 @@ async def create(context: Context, container: Container, request: ExecCreateRequ
     if request.user:
         await asyncio.to_thread(_check_user, container, request.user)
     keys = parse_detach_keys(request.detach_keys, "escape keys")
-    if request.user:
-        try:
-            await asyncio.to_thread(_account, container, request.user)
-        except FailedPrecondition as error:
-            raise InvalidArgument(error.message) from error
     execution = Execution(ExecId(new_id()), container, request, args, keys)
     context.executions.add(execution)
     context.publish(container, f"exec_create: {' '.join(args)}", execID=execution.id)
