@@ -122,7 +122,7 @@ CASES = (
             "cat /etc/resolv.conf": r"nameserver 127\.0\.0\.11\nsearch example.org\n"
                                     "options (ndots:0 )?timeout:1",
             "grep -c 192.0.2.7 /etc/hosts; grep far /etc/hosts": r"1\n192.0.2.7\tfar",
-            "ping -c1 -W1 also | head -1": r"also \({net}\.10\)",
+            "ping -c1 -W1 also | head -1": r"also \((fd00:7:7::|{net}\.)10\)",
             f"cat {GROUPS}/cpu/cpu.cfs_quota_us": "50000",
         },
         {
