@@ -3,6 +3,7 @@
 from tiffin.cli import human
 from tiffin.cli.command import Command, Context
 from tiffin.cli.flags import Values, boolean, string
+from tiffin.cli.platforms import as_object
 from tiffin.cli.table import Row, print_rows
 from tiffin.client.api import path_part
 
@@ -17,7 +18,7 @@ CREATED_BY_WIDTH = 45
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Print the newest layer first."""
-    query = {"platform": values["platform"]}
+    query = {"platform": as_object(values["platform"])}
     layers = context.api.get(f"/images/{path_part(arguments[0])}/history", query)
     truncate, human_readable = not values["no-trunc"], values["human"]
 

@@ -3,12 +3,13 @@
 from tiffin.cli.command import Command, Context
 from tiffin.cli.flags import Values, string
 from tiffin.cli.inspecting import inspect
+from tiffin.cli.platforms import as_object
 from tiffin.client.api import path_part
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Print JSON, or a template per image."""
-    query = {"platform": values["platform"]}
+    query = {"platform": as_object(values["platform"])}
     return inspect(
         arguments,
         lambda name: context.api.get(f"/images/{path_part(name)}/json", query),

@@ -6,6 +6,7 @@ from tiffin.cli import progress
 from tiffin.cli.command import Command, CommandFailed, Context
 from tiffin.cli.flags import Values, boolean, string
 from tiffin.cli.input_file import blocks, open_input
+from tiffin.cli.platforms import as_object
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
@@ -14,7 +15,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     if not values["input"] and sys.stdin.isatty():
         raise CommandFailed("requested load from stdin, but stdin is empty")
     quiet = values["quiet"] or not sys.stdout.isatty()
-    query = {"quiet": "1" if quiet else "0", "platform": values["platform"]}
+    query = {"quiet": "1" if quiet else "0", "platform": as_object(values["platform"])}
     with open_input(values["input"]) as archive:
         response = context.api.call(
             "POST", "/images/load", query, stream=blocks(archive),

@@ -6,7 +6,8 @@ from typing import Any
 from tiffin.cli import human
 from tiffin.cli.command import Command, Context
 from tiffin.cli.filters import parse_filters
-from tiffin.cli.flags import FILTER, Values, boolean, listing, string
+from tiffin.cli.flags import FILTER, UsageError, Values, boolean, listing, string
+from tiffin.cli.images.tree import print_tree
 from tiffin.cli.table import Row, print_rows
 
 DEFAULT = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}"
@@ -27,9 +28,15 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     filters = parse_filters(values["filter"])
     if arguments:
         filters.setdefault("reference", {})[arguments[0]] = True
-    found = context.api.get("/images/json", {"all": values["all"], "filters": filters})
+    query = {"all": values["all"], "filters": filters, "manifests": values["tree"]}
+    found = context.api.get("/images/json", query)
     found.sort(key=lambda image: -image["Created"])
     truncate = not values["no-trunc"]
+    if values["tree"]:
+        if values["quiet"] or values["format"] or values["digests"]:
+            raise UsageError("--tree cannot be combined with --quiet, --format or --digests")
+        print_tree(found, truncate=truncate)
+        return 0
     if values["quiet"] and not values["format"]:
         for image in found:
             names = [name for name in image.get("RepoTags") or [] if name != f"{NONE}:{NONE}"]
@@ -98,5 +105,6 @@ COMMAND = Command(
         string("format", "Format output using a custom template"),
         boolean("no-trunc", "Don't truncate output"),
         boolean("quiet", "Only show image IDs", "q"),
+        boolean("tree", "List what images have for each platform"),
     ],
 )

@@ -5,6 +5,7 @@ from tiffin.cli.command import Command, CommandFailed, Context
 from tiffin.cli.credentials import encode, lookup, registry_of
 from tiffin.cli.flags import Values, boolean, string
 from tiffin.cli.images.pull import canonical, split_reference
+from tiffin.cli.platforms import as_object
 from tiffin.client.api import path_part
 
 
@@ -17,7 +18,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         raise CommandFailed("tag can't be used with --all-tags/-a")
     if not has_tag and not values["all-tags"] and not values["quiet"]:
         print("Using default tag: latest", flush=True)
-    query = {"tag": "" if values["all-tags"] else tag, "platform": values["platform"]}
+    query = {"tag": "" if values["all-tags"] else tag, "platform": as_object(values["platform"])}
     # The API wants the header even when there is nothing to say.
     auth = encode(lookup(context.config_file, registry_of(image)))
     response = context.api.call(

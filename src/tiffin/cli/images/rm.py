@@ -1,10 +1,10 @@
 """`rmi`: remove images."""
 
-import json
 import sys
 
 from tiffin.cli.command import Command, Context
 from tiffin.cli.flags import STRINGS, Flag, Values, boolean
+from tiffin.cli.platforms import as_objects
 from tiffin.client.api import ApiError, path_part
 
 
@@ -12,7 +12,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Remove each, printing what was untagged and deleted."""
     query: dict[str, object] = {"force": values["force"], "noprune": values["no-prune"]}
     if values["platform"]:
-        query["platforms"] = [_platform(text) for text in values["platform"]]
+        query["platforms"] = as_objects(values["platform"])
     failed = False
     for name in arguments:
         try:
@@ -30,13 +30,6 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
             else:
                 print(f"Untagged: {item['Untagged']}")
     return int(failed)
-
-
-def _platform(text: str) -> str:
-    system, _, rest = text.partition("/")
-    architecture, _, variant = rest.partition("/")
-    named = {"os": system, "architecture": architecture, "variant": variant}
-    return json.dumps({key: value for key, value in named.items() if value})
 
 
 COMMAND = Command(

@@ -1,14 +1,15 @@
 """`save`: images as an archive."""
 
 from tiffin.cli.command import Command, Context
-from tiffin.cli.flags import Values, string
+from tiffin.cli.flags import STRINGS, Flag, Values, string
 from tiffin.cli.output_file import check_destination, write_stream
+from tiffin.cli.platforms import as_objects
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Write one archive of all images."""
     check_destination(values["output"], "save image")
-    query = {"names": arguments, "platform": values["platform"]}
+    query = {"names": arguments, "platform": as_objects(values["platform"])}
     write_stream(context.api.call("GET", "/images/get", query).blocks(), values["output"])
     return 0
 
@@ -20,8 +21,6 @@ COMMAND = Command(
     minimum=1,
     flags=[
         string("output", "Write to a file, instead of STDOUT", "o"),
-        string(
-            "platform", 'Save only the given platform variant. Formatted as "os[/arch[/variant]]"'
-        ),
+        Flag("platform", STRINGS, "Save only these platform variants, as os[/arch[/variant]]"),
     ],
 )
