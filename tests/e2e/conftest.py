@@ -1,6 +1,7 @@
 """Fixtures of the end-to-end tests: real daemons."""
 
 import gc
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -39,6 +40,12 @@ def make_daemon() -> Iterator[Callable[..., Daemon]]:
     yield make
     for started in made:
         started.destroy()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> None:
+    """Undo what shells do to jobs in the background: clients would inherit that ^C is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module", autouse=True)

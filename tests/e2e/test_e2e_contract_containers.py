@@ -112,7 +112,7 @@ def _request(daemon: Daemon, method: str, path: str, sent: object) -> tuple[int,
     headers: dict[str, str] = {}
     data: bytes | None = None
     if sent in (UPGRADE, WEBSOCKET):
-        headers = dict(sent)  # type: ignore[call-overload]
+        headers = dict(sent)
     elif isinstance(sent, bytes):
         data, headers = sent, {"Content-Type": "application/x-tar"}
     elif sent is not None:

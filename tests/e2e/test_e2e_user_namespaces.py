@@ -91,9 +91,9 @@ def test_files_have_the_containers_owners_everywhere(remapped: Daemon, tmp_path:
         owners = [tuple(line.split()[2:4]) for line in listing.stdout.splitlines()]
         assert owners == [("0", "0"), ("55", "56")]
         assert "A /root-file" in run("diff", "one").stdout
-        listing = remapped.run("sh", "-c", "docker export one | tar -tvf - root-file tmp/in").stdout
-        assert "0/0" in listing.replace("root/root", "0/0")
-        assert "55/56" in listing
+        packed = remapped.run("sh", "-c", "docker export one | tar -tvf - root-file tmp/in").stdout
+        assert "0/0" in packed.replace("root/root", "0/0")
+        assert "55/56" in packed
     finally:
         run("rm", "-f", "-v", "one")
         run("volume", "rm", "-f", "vol")
