@@ -1,12 +1,19 @@
-"""Credentials of registries: `config.json`, and the helper programs that it names."""
+"""Credentials of registries as the daemon gets them: `X-Registry-Auth` and `X-Registry-Config`.
+
+They come from `DOCKER_AUTH_CONFIG`, else from the store that `config.json` names.
+"""
 
 import base64
 import json
+import os
+import sys
 from typing import Any
 
 from tiffin.cli.command import CommandFailed, Context
+from tiffin.cli.credential_store import Login, store_for, unpack
 
 HUB = "https://index.docker.io/v1/"
+_VARIABLE = "DOCKER_AUTH_CONFIG"
 
 
 def registry_of(image: str) -> str:
@@ -26,7 +33,11 @@ def registry_auth(context: Context, image: str) -> dict[str, str]:
 def registry_config(context: Context) -> dict[str, str]:
     """Return the `X-Registry-Config` header with the credentials of all registries."""
     config = context.config_file
-    names = {*config.get("auths", {}), *config.get("credHelpers", {})}
+    names = {*(config.get("credHelpers") or {}), *_from_environment()}
+    try:
+        names |= set(store_for(config, "").servers())
+    except CommandFailed as error:
+        context.warn(error.message)
     found = {name: auth for name in sorted(names) if (auth := lookup(config, name))}
     return {"X-Registry-Config": encode(found)} if found else {}
 
@@ -37,43 +48,25 @@ def encode(auth: object) -> str:
 
 
 def lookup(config: dict[str, Any], registry: str) -> dict[str, str]:
-    """Return the API's AuthConfig for a registry, {} if nothing is known."""
-    helper = config.get("credHelpers", {}).get(registry) or config.get("credsStore")
-    if helper:
-        return _from_helper(helper, registry)
-    entry = config.get("auths", {}).get(registry)
-    if not entry:
-        return {}
-    auth = {"serveraddress": registry}
-    if entry.get("identitytoken"):
-        auth["identitytoken"] = entry["identitytoken"]
-    if entry.get("auth"):
-        user, _, password = base64.b64decode(entry["auth"]).decode().partition(":")
-        auth.update(username=user, password=password.rstrip("\0"))
-    return auth
+    """Return the API's AuthConfig for a registry, {} if nothing is known; CommandFailed.
 
-
-def _from_helper(helper: str, registry: str) -> dict[str, str]:
-    import subprocess  # only users of helpers pay
-
+    A helper that fails costs the credentials alone, which may not be needed.
+    """
+    login = _from_environment().get(registry)
     try:
-        answer = subprocess.run(
-            [f"docker-credential-{helper}", "get"], input=registry, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        raise CommandFailed(
-            f"error getting credentials: {error.filename} not found in $PATH"
-        ) from error
-    if answer.returncode != 0:
-        if "not found" in answer.stdout:
-            return {}
-        raise CommandFailed(f"error getting credentials: {answer.stdout.strip()}")
-    found = json.loads(answer.stdout)
-    if found["Username"] == "<token>":
-        return {"identitytoken": found["Secret"], "serveraddress": registry}
-    return {
-        "username": found["Username"],
-        "password": found["Secret"],
-        "serveraddress": registry,
-    }
+        login = login or store_for(config, registry).get(registry)
+    except CommandFailed as error:
+        print(f"WARNING: {error.message}", file=sys.stderr)
+    return login.to_api() if login else {}
+
+
+def _from_environment() -> dict[str, Login]:
+    """Return the credentials that the environment holds: JSON of `auths` with `auth` members."""
+    text = os.environ.get(_VARIABLE, "")
+    if not text:
+        return {}
+    try:
+        auths = json.loads(text)["auths"]
+        return {server: Login(server, *unpack(entry["auth"])) for server, entry in auths.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CommandFailed(f"failed to read credentials from {_VARIABLE}: {error}") from error

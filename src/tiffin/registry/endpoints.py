@@ -110,8 +110,10 @@ class Endpoint:
             return True
         import ssl  # a megabyte and a half that an idle daemon spares
 
-        context = ssl.create_default_context()
-        if not self.verify:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if self.verify:
+            context.load_default_certs()  # takes longer than most requests
+        else:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         for directory in (each / self.host for each in self.certificates):

@@ -4,8 +4,8 @@ import os
 import sys
 
 from tiffin.cli.command import Command, CommandFailed, Context
+from tiffin.cli.credential_store import save_config
 from tiffin.cli.flags import Values
-from tiffin.cli.system.login import read_config, write_config
 from tiffin.client.contexts import ContextError, load_context
 
 
@@ -13,7 +13,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Write it into the client's configuration."""
     del values
     name, directory = arguments[0], context.settings.config
-    config = read_config(directory)
+    config = context.config_file
     if name == "default":
         config.pop("currentContext", None)
     else:
@@ -22,7 +22,7 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         except ContextError as error:
             raise CommandFailed(str(error)) from error
         config["currentContext"] = name
-    write_config(directory, config)
+    save_config(config, str(directory / "config.json"))
     print(name)
     print(f'Current context is now "{name}"', file=sys.stderr)
     if os.environ.get("DOCKER_HOST") and name != "default":

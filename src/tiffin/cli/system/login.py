@@ -1,23 +1,24 @@
 """`login`: keep credentials of a registry."""
 
-import base64
-import getpass
-import json
-import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from tiffin.cli.command import Command, CommandFailed, Context
+from tiffin.cli.credential_store import Login, detect_helper, host_of, save_login, store_for
 from tiffin.cli.credentials import HUB
 from tiffin.cli.flags import Values, boolean, string
+from tiffin.client.api import ApiError
 
 INSECURE = "WARNING! Using --password via the CLI is insecure. Use --password-stdin."
+EXISTING = """Authenticating with existing credentials... [Username: {user}]
+
+ Info -> To login with a different account, run 'docker logout' followed by 'docker login'
+
+"""
 
 
 def run(context: Context, values: Values, arguments: list[str]) -> int:
-    """Ask what was not given, check it with the daemon, store it."""
-    server = arguments[0].removeprefix("https://").rstrip("/") if arguments else HUB
+    """Check what is known, given or asked for with the daemon, and keep it."""
     if values["password"] and values["password-stdin"]:
         raise CommandFailed(
             "conflicting options: cannot specify both --password and --password-stdin"
@@ -29,60 +30,75 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
         password = sys.stdin.read().rstrip("\r\n")
     elif password:
         print(INSECURE, file=sys.stderr)
-    user = user or _ask("Username: ")
-    password = password or getpass.getpass("Password: ")
-    auth = {"username": user, "password": password, "serveraddress": server}
-    answer = context.api.post("/auth", None, auth) or {}
-    _store(context.settings.config, server, user, password, answer.get("IdentityToken", ""))
-    print(answer.get("Status") or "Login Succeeded")
+    server = server_of(arguments)
+    config = context.config_file
+    detect_helper(config)
+    known = None
+    if not user and not password:
+        known = store_for(config, server).get(server)
+        if known is not None and known.user and known.password:
+            message = _again(context, config, known)
+            if message:
+                print(message)
+                return 0
+    login = _ask(Login(server, user, password), known.user if known else "")
+    print(_check(context, config, login))
     return 0
 
 
-def _ask(prompt: str) -> str:
+def server_of(arguments: list[str]) -> str:
+    """Return the address that credentials are kept under: a host, or Docker Hub's."""
+    if not arguments or arguments[0] == "docker.io":
+        return HUB
+    return arguments[0] if arguments[0] == HUB else host_of(arguments[0])
+
+
+def _again(context: Context, config: dict[str, Any], known: Login) -> str:
+    """Log in with what is stored; return "" if that is not valid any more."""
+    print(EXISTING.format(user=known.user), file=sys.stderr)
+    try:
+        return _check(context, config, known)
+    except ApiError as error:
+        if error.status != 401:
+            print(f"Login did not succeed, error: {error.message}", file=sys.stderr)
+        else:
+            print("Stored credentials invalid or expired", file=sys.stderr)
+        return ""
+
+
+def _check(context: Context, config: dict[str, Any], login: Login) -> str:
+    """Have the daemon ask the registry, and keep what it accepts; return its answer."""
+    body = {"username": login.user, "password": login.password, "serveraddress": login.server}
+    answer = context.api.post("/auth", None, body) or {}
+    token = str(answer.get("IdentityToken") or "")
+    path = str(context.settings.config / "config.json")
+    try:
+        save_login(config, path, login._replace(password="", token=token) if token else login)
+    except (CommandFailed, OSError) as error:
+        raise CommandFailed(f"Error saving credentials: {error}") from error
+    return str(answer.get("Status") or "Login Succeeded")
+
+
+def _ask(login: Login, default: str) -> Login:
+    """Ask for what was not given."""
+    if login.user and login.password:
+        return login
     if not sys.stdin.isatty():
         raise CommandFailed("Error: Cannot perform an interactive login from a non TTY device")
-    return input(prompt).strip()
+    user, password = login.user, login.password
+    if not user:
+        prompt = f"Username ({default}): " if default else "Username: "
+        user = input(prompt).strip() or default
+        if not user:
+            raise CommandFailed("Error: Non-null Username Required")
+    if not password:
+        import getpass
 
-
-def _store(directory: Path, server: str, user: str, password: str, token: str) -> None:
-    config = read_config(directory)
-    helper = config.get("credHelpers", {}).get(server) or config.get("credsStore")
-    entry: dict[str, str] = {}
-    if helper:
-        import subprocess  # only users of helpers pay
-
-        secret = {"ServerURL": server, "Username": "<token>" if token else user,
-                  "Secret": token or password}  # fmt: skip
-        subprocess.run(
-            [f"docker-credential-{helper}", "store"],
-            input=json.dumps(secret),
-            text=True,
-            check=True,
-        )
-    elif token:
-        entry = {"auth": base64.b64encode(f"{user}:".encode()).decode(), "identitytoken": token}
-    else:
-        entry = {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}
-    config.setdefault("auths", {})[server] = entry
-    write_config(directory, config)
-
-
-def read_config(directory: Path) -> dict[str, Any]:
-    """Return the client's configuration."""
-    from tiffin.client.contexts import load_config
-
-    return load_config(directory)
-
-
-def write_config(directory: Path, config: dict[str, Any]) -> None:
-    """Replace the client's configuration; only its owner may read it."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = directory / "config.json"
-    temporary = directory / f".config.json.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(config, file, indent=8)
-    temporary.replace(path)
+        print()
+        password = getpass.getpass("Password: ")
+        if not password:
+            raise CommandFailed("Error: Password Required")
+    return login._replace(user=user, password=password)
 
 
 COMMAND = Command(
@@ -95,4 +111,5 @@ COMMAND = Command(
         boolean("password-stdin", "Take the Password or Personal Access Token (PAT) from stdin"),
         string("username", "Username", "u"),
     ],
+    details="Defaults to Docker Hub if no server is specified.",
 )

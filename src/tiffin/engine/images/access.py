@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from tiffin.errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, TiffinError
@@ -34,14 +34,19 @@ class RegistryAccess:
         action: Callable[[RegistryClient], Awaitable[T]],
         *,
         mirrors: bool = False,
+        insecure: bool = False,
     ) -> T:
         """Try `action` on each endpoint of a registry until one serves.
 
         The next one is tried after a mirror failed, or the registry is down or limits our rate.
-        Mirrors are never shown the registry's own credentials.
+        Mirrors are never shown the registry's own credentials. `insecure` lets this one registry
+        be spoken to in the clear, whatever the daemon's configuration says.
         """
+        options = self.options
+        if insecure:
+            options = replace(options, insecure=(*options.insecure, domain))
         failures: list[tuple[bool, bool, TiffinError]] = []
-        for endpoint in await endpoints(domain, self.options, mirrors=mirrors):
+        for endpoint in await endpoints(domain, options, mirrors=mirrors):
             user = ANONYMOUS if endpoint.mirror else credentials
             client = RegistryClient(
                 endpoint, user, user_agent=self.user_agent, retry=self.retry,

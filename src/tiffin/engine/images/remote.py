@@ -35,7 +35,7 @@ class Remote:
     access: RegistryAccess
 
     async def inspect(
-        self, reference: Reference, credentials: Credentials = ANONYMOUS
+        self, reference: Reference, credentials: Credentials = ANONYMOUS, *, insecure: bool = False
     ) -> DistributionInspect:
         """Describe what a registry has under a name; NotFound, Unauthorized, RegistryError."""
 
@@ -52,7 +52,9 @@ class Remote:
             )
 
         try:
-            return await self.access.each(reference.domain, credentials, attempt, mirrors=True)
+            return await self.access.each(
+                reference.domain, credentials, attempt, mirrors=True, insecure=insecure
+            )
         except RegistryError as error:
             if error.status == 401 or error.code == "DENIED":
                 raise Unauthorized(str(error)) from error

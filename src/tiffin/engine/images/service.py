@@ -26,6 +26,7 @@ from tiffin.engine.images import archives, render
 from tiffin.engine.images.access import RegistryAccess
 from tiffin.engine.images.archives import ImportRequest
 from tiffin.engine.images.context import ImageContext, ImageUsers, NoUsers, Progress, silent
+from tiffin.engine.images.documents import Documents
 from tiffin.engine.images.listing import ListOptions, list_images
 from tiffin.engine.images.prune import preview, prune
 from tiffin.engine.images.pull import PullRequest, Pulls
@@ -228,11 +229,17 @@ class Images:
         await self._pushes.push(reference, emit, credentials, platform)
 
     async def distribution(
-        self, ref: str, credentials: Credentials = ANONYMOUS
+        self, ref: str, credentials: Credentials = ANONYMOUS, *, insecure: bool = False
     ) -> DistributionInspect:
         """Ask the registry what it has under a name."""
         reference = parse_reference(ref).with_default_tag()
-        return await self.remote.inspect(reference, credentials)
+        return await self.remote.inspect(reference, credentials, insecure=insecure)
+
+    def documents(
+        self, credentials: Credentials = ANONYMOUS, *, insecure: bool = False
+    ) -> Documents:
+        """Give access to single manifests and blobs of registries."""
+        return Documents(self._access, credentials, insecure)
 
     async def login(self, request: AuthRequest) -> AuthResponse:
         """Check credentials."""

@@ -1,0 +1,1 @@
+"""Lists of manifests: put together here, pushed to a registry."""
