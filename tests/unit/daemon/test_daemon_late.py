@@ -11,6 +11,7 @@ from tiffin.daemon.late import absent_modules, late_modules
 
 SOURCE = """
 VALUE = [1, 2]
+LIMIT_S = 5.0
 def double(number):
     return 2 * number
 class Fault(Exception):
@@ -47,9 +48,10 @@ def test_attributes_of_names_and_modules_are_real(dear: str) -> None:
 def test_annotations_may_join_late_names(dear: str) -> None:
     with late_modules(dear):
         fault = importlib.import_module(dear).Fault
-    assert None | fault
-    assert fault | None
-    assert fault[int]
+        assert None | fault
+        assert fault | None
+        assert fault[int] is fault
+        assert list[fault] == list[fault]
     assert dear not in sys.modules
 
 
@@ -83,3 +85,47 @@ def test_absent_modules_cannot_be_imported_and_come_back(dear: str) -> None:
     with absent_modules(dear), pytest.raises(ImportError):
         importlib.import_module(dear)
     assert sys.modules[dear] is real
+
+
+def test_constants_are_real_whatever_is_asked_of_them(dear: str) -> None:
+    with late_modules(dear):
+        module = importlib.import_module(dear)
+        values, limit, nobody = module.VALUE, module.LIMIT_S, module.LIMIT_S
+    assert 2 in values
+    assert list(values) == [1, 2]
+    assert values[0] == 1
+    assert len(values) == 2
+    assert limit * 2 == 10.0
+    assert 12 - limit == 7.0
+    assert min(limit, 30) == 5.0
+    assert limit == nobody == 5.0
+    assert {limit: 1}[5.0] == 1
+    assert f"{limit!s}" == "5.0"
+    assert bool(limit)
+
+
+def test_an_instance_is_told_from_others(dear: str) -> None:
+    with late_modules(dear):
+        fault = importlib.import_module(dear).Fault
+    real = importlib.import_module(dear).Fault
+    assert isinstance(real(), fault)
+    assert isinstance(real(), (int, fault))
+    assert not isinstance(ValueError(), fault)
+    assert issubclass(real, fault)
+
+
+def test_whoever_imported_names_has_the_real_ones_after_the_first_use(
+    dear: str, tmp_path: Path
+) -> None:
+    importer = (
+        "from dear_module import Fault, double\ndef is_one(it):\n    return type(it) is Fault\n"
+    )
+    (tmp_path / "dear_importer.py").write_text(importer)
+    with late_modules(dear):
+        module = importlib.import_module("dear_importer")
+    assert module.double(2) == 4
+    real = importlib.import_module(dear)
+    assert module.Fault is real.Fault
+    assert module.double is real.double
+    assert module.is_one(real.Fault())
+    del sys.modules["dear_importer"]
