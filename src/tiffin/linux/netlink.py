@@ -54,9 +54,12 @@ class Channel:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._lock = threading.Lock()
-        self._sequence = itertools.count(1)
+        # Whoever had the socket before may have been killed halfway: what is left for it is not ours,
+        # and a list that it did not read to the end would keep the kernel from making another.
+        self._sequence = itertools.count(int.from_bytes(os.urandom(3), "little") + 1)
         for option in (NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK):
             sock.setsockopt(SOL_NETLINK, option, 1)
+        self._drain()
 
     def execute(self, requests: Sequence[Request], *, trailer: Request | None = None) -> None:
         """Carry the requests out in order; OSError of the first that failed.
@@ -135,8 +138,14 @@ class Channel:
             yield from messages(data)
 
     def _drain(self) -> None:
-        for _ in self._replies():
-            pass
+        while True:
+            try:
+                self._socket.recv(RECEIVE_SIZE, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:  # more was left than it holds
+                    raise
 
 
 def open_socket(protocol: int) -> socket.socket:

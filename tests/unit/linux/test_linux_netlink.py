@@ -72,7 +72,21 @@ def test_silence_is_an_error() -> None:
 
 def test_replies_to_others_are_passed_over() -> None:
     stale = nl.message(nl.NLMSG_ERROR, 0, 999, struct.pack("=i", -1) + bytes(16))
-    channel(Kernel([(0, 0)], foreign=stale)).execute([FIRST])
+    kernel = Kernel([(0, 0)])
+    subject = channel(kernel)
+    kernel.waiting.append(stale)
+    subject.execute([FIRST])
+
+
+def test_what_a_killed_process_has_left_in_the_socket_is_read_away() -> None:
+    kernel = Kernel([(0, 0)], foreign=b"half of a list")
+    subject = channel(kernel)
+    assert kernel.waiting == []
+    subject.execute([FIRST])
+    (batch,) = kernel.sent
+    again = Kernel([(0, 0)])
+    channel(again).execute([FIRST])
+    assert again.sent[0][0].sequence != batch[0].sequence  # one in 16 million has bad luck
 
 
 def test_a_trailer_is_sent_but_not_acknowledged() -> None:
