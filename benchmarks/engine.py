@@ -42,6 +42,7 @@ class Engine:
         self.roots = Roots(base / "data", base / "run")
         self.socket = base / "engine.sock"
         self.log = (base / "log").open("wb")
+        begun = time.perf_counter()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tiffin.daemon.main", "--host", f"unix://{self.socket}",
              "--data-root", str(self.roots.data), "--exec-root", str(self.roots.exec),
@@ -53,10 +54,11 @@ class Engine:
         while True:
             with contextlib.suppress(Exception):
                 self.api.ping()
+                self.first_answer_s = time.perf_counter() - begun
                 return
             if time.monotonic() > deadline:
                 raise RuntimeError(Path(self.log.name).read_text())
-            time.sleep(0.02)
+            time.sleep(0.005)
 
     def stop(self) -> None:
         for item in self.api.get("/containers/json", {"all": True}):
@@ -344,6 +346,30 @@ def build_times(api: Api) -> tuple[float, float]:
     return times[0], times[1]
 
 
+def command_time(engine: Engine, *arguments: str) -> float:
+    """Return what a command of the client takes from its start to its end."""
+    client = [sys.executable, "-m", "tiffin.cli.main"]
+    environment = {**os.environ, "DOCKER_HOST": f"unix://{engine.socket}"}
+
+    def measure() -> float:
+        start = time.perf_counter()
+        subprocess.run([*client, *arguments], env=environment, check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    return median(measure, 11)
+
+
+def listing_many(api: Api, count: int) -> float:
+    """Make containers that never run, list them, and remove them."""
+    body = {"Image": IMAGE, "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
+    made = [api.post("/containers/create", None, body)["Id"] for _ in range(count)]
+    try:
+        return listing(api, count)
+    finally:
+        for identifier in made:
+            api.delete(f"/containers/{identifier}")
+
+
 def listing(api: Api, count: int) -> float:
     def measure() -> float:
         start = time.perf_counter()
@@ -437,6 +463,11 @@ def main() -> None:
         if arguments.lives:
             return
         plain, written, read = log_rates(api, 200_000 if quick else 1_000_000)
+        rows.append(("first answer of a cold daemon", f"{engine.first_answer_s * 1e3:.0f} ms",
+                     "(≤ 300)"))  # fmt: skip
+        rows.append(("tiffin ps", f"{command_time(engine, 'ps') * 1e3:.0f} ms", "(≤ 60)"))
+        rows.append((f"list of {many * 10} containers that do not run",
+                     f"{listing_many(api, many * 10) * 1e3:.1f} ms", "(≤ 30 per 1000)"))  # fmt: skip
         rows.append(("log written (100-byte lines)", f"{written:.0f} MB/s",
                      f"{written / plain:.2f} × plain file (≥ 0.8)"))  # fmt: skip
         rows.append(("log read back", f"{read:.0f} MB/s", "(≥ 200)"))
