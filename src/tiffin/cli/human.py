@@ -68,7 +68,7 @@ def go_time(text: str) -> str:
 
 def short_id(identifier: str, *, truncate: bool = True) -> str:
     """Return an id in its 12-digit form, without the algorithm."""
-    return identifier.removeprefix("sha256:")[:12] if truncate else identifier
+    return identifier.rpartition(":")[2][:12] if truncate else identifier
 
 
 def iso_time(unix_s: float) -> str:

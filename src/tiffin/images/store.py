@@ -20,7 +20,7 @@ from tiffin.images.manifests import has_blob, read_config, read_image
 from tiffin.images.unpack import Unpacker, discard_leftovers
 from tiffin.snapshots.snapshotter import Snapshotter
 from tiffin.spec.descriptor import Descriptor
-from tiffin.spec.digest import ChainId, Digest
+from tiffin.spec.digest import ChainId, Digest, hex_of, without_algorithm
 from tiffin.spec.image import ImageConfig
 from tiffin.spec.platform import host_platform, rank
 from tiffin.spec.reference import Reference, as_image_id, parse_reference
@@ -74,9 +74,10 @@ class ImageStore:
         found = self.find(reference)
         if found is not None:
             return found.image_id
-        encoded = text.removeprefix("sha256:")
+        encoded = without_algorithm(text)
         if encoded and all(digit in "0123456789abcdef" for digit in encoded):
-            matching = self.records.with_prefix(f"sha256:{encoded}")
+            prefixes = [text] if text != encoded else [f"sha256:{text}", f"sha512:{text}"]
+            matching = [each for prefix in prefixes for each in self.records.with_prefix(prefix)]
             if len(matching) == 1:
                 return matching[0]
             if matching:
@@ -161,7 +162,7 @@ class ImageStore:
     def target_of(self, text: str) -> Descriptor:
         """Return the manifest or index that a name or id stands for; NotFound."""
         image_id = self.resolve_id(text)
-        if not image_id.partition(":")[2].startswith(text.removeprefix("sha256:")):
+        if not hex_of(image_id).startswith(without_algorithm(text)):
             record = self.find(parse_reference(text))
             if record is not None:
                 return record.target

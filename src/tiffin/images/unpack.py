@@ -12,7 +12,7 @@ from tiffin.images.image import Image
 from tiffin.layers.apply import apply_layer
 from tiffin.snapshots.snapshotter import Snapshotter
 from tiffin.spec.descriptor import Descriptor
-from tiffin.spec.digest import ChainId, DiffId
+from tiffin.spec.digest import ChainId, DiffId, algorithm_of
 from tiffin.state.images import ImageRecords
 
 PREFIX = "unpack-"
@@ -88,6 +88,7 @@ class Unpacker:
                     snapshotter.mounts(key),
                     snapshotter.upper(key),
                     snapshotter.lowers(key),
+                    algorithm_of(diff_id),
                 )
             except InvalidArgument as error:
                 raise InvalidArgument(

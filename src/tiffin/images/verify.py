@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tiffin.content.store import ContentStore
-from tiffin.errors import NotFound
+from tiffin.errors import InvalidArgument, NotFound
 from tiffin.fs.usage import measure
 from tiffin.images.manifests import children, has_blob
 from tiffin.images.store import ImageStore
@@ -27,10 +27,14 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A blob of an image. `role` is `index`, `manifest`, `config` or `layer`."""
+    """A blob of an image. `role` is `index`, `manifest`, `config` or `layer`.
+
+    Of what an index names there may be less than all here.
+    """
 
     descriptor: Descriptor
     role: str
+    of_index: bool = False
 
 
 def check_blob(content: ContentStore, digest: Digest, stopped: threading.Event) -> Fault | None:
@@ -59,11 +63,20 @@ def documents(store: ImageStore, record: ImageRecord) -> Iterator[Part]:
 
 def parts(store: ImageStore, document: Part) -> Iterator[Part]:
     """Yield what a right document names; of an index only what is here, for it may lack the rest."""
-    for child in children(store.content, document.descriptor):
-        if document.role != "index":
+    is_index = document.role == "index"
+    try:
+        named = children(store.content, document.descriptor)
+    except InvalidArgument:
+        if not document.of_index:
+            raise
+        return  # its bytes are right: it came like that
+    for child in named:
+        if (is_index or document.of_index) and not has_blob(store.content, child.digest):
+            continue
+        if is_index:
+            yield Part(child, "index" if child.is_index else "manifest", of_index=True)
+        else:
             yield Part(child, "config" if child.digest == _config(store, document) else "layer")
-        elif has_blob(store.content, child.digest):
-            yield Part(child, "index" if child.is_index else "manifest")
 
 
 def changed_layers(store: ImageStore, record: ImageRecord) -> Iterator[str]:

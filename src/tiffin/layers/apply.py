@@ -51,29 +51,31 @@ def apply_layer(
     mounts: Sequence[Mount],
     upper: Path | None,
     lowers: Sequence[Path],
+    algorithm: str = "sha256",
 ) -> Applied:
     """Apply a layer, compressed or not, to a snapshot that is not mounted.
 
     `mounts`, `upper` and `lowers` are what the snapshotter answers for it: with none below, there is
-    nothing to white out. InvalidArgument names the
+    nothing to white out. `algorithm` is that of the diff ID. InvalidArgument names the
     entry of a malformed archive, FailedPrecondition the one that the system could not write.
     """
     if upper is not None:
-        return apply_to(stream, upper, Form.OVERLAY, lowers)
+        return apply_to(stream, upper, Form.OVERLAY, lowers, algorithm)
     if len(mounts) != 1 or mounts[0].fstype != "bind":
         raise ValueError("a snapshot without an upper directory must be one bind mount")
-    return apply_to(stream, Path(mounts[0].source), Form.PLAIN)
+    return apply_to(stream, Path(mounts[0].source), Form.PLAIN, (), algorithm)
 
 
 def apply_to(
-    stream: Source, directory: Path | int, form: Form, lowers: Sequence[Path] = ()
-) -> Applied:
+    stream: Source, directory: Path | int, form: Form, lowers: Sequence[Path] = (),
+    algorithm: str = "sha256",
+) -> Applied:  # fmt: skip
     """Apply a layer to a directory or its descriptor; as `apply_layer`."""
     with ExitStack() as scope:
         root = Root.on(directory) if isinstance(directory, int) else Root.at(directory)
         scope.enter_context(root)
         below = [scope.enter_context(Root.at(each)) for each in lowers]
-        ahead = scope.enter_context(ReadAhead(decompressor(stream)))
+        ahead = scope.enter_context(ReadAhead(decompressor(stream), algorithm))
         reader = TarReader(ahead)
         target = _Overlay(root, below) if form is Form.OVERLAY else _Plain(root)
         for entry in reader:

@@ -22,9 +22,10 @@ class ReadAhead:
     Closing waits for the read under way: the owner of a source that may block for ever must end it.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, algorithm: str = "sha256") -> None:
         self._source = source
-        self._hash = hashlib.sha256()
+        self._algorithm = algorithm
+        self._hash = hashlib.new(algorithm)
         self._queue: queue.SimpleQueue[bytes | BaseException] = queue.SimpleQueue()
         self._room = threading.Semaphore(_AHEAD)
         self._closed = False
@@ -46,8 +47,8 @@ class ReadAhead:
 
     @property
     def digest(self) -> Digest:
-        """The sha256 of the stream; only meaningful once `read` has returned b""."""
-        return Digest(f"sha256:{self._hash.hexdigest()}")
+        """The digest of the stream; only meaningful once `read` has returned b""."""
+        return Digest(f"{self._algorithm}:{self._hash.hexdigest()}")
 
     def read(self, size: int, /) -> bytes:  # noqa: ARG002  # chunks come as they are
         """Return the next chunk, b"" at the end; what reading the source raised is raised here."""

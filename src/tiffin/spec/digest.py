@@ -39,6 +39,12 @@ def hex_of(digest: Digest) -> str:
     return digest.partition(":")[2]
 
 
+def without_algorithm(text: str) -> str:
+    """Return an id, or the start of one, without the algorithm it may begin with."""
+    algorithm, colon, encoded = text.partition(":")
+    return encoded if colon and algorithm in _HEX_LENGTH else text
+
+
 def digest_bytes(data: bytes) -> Digest:
     """Return the sha256 digest of `data`."""
     return Digest("sha256:" + hashlib.sha256(data).hexdigest())

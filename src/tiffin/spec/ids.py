@@ -32,4 +32,4 @@ def is_id(text: str) -> bool:
 
 def short(identifier: str) -> str:
     """Return the 12-digit form that clients print."""
-    return identifier.removeprefix("sha256:")[:SHORT_LENGTH]
+    return identifier.rpartition(":")[2][:SHORT_LENGTH]

@@ -29,6 +29,7 @@ _REFERENCE = re.compile(
 )
 _TAG_ONLY = re.compile(_TAG)
 _FULL_ID = re.compile(r"[a-f0-9]{64}")
+_FULL_DIGEST = re.compile(r"sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -121,9 +122,10 @@ def parse_tag(text: str) -> str:
 
 
 def as_image_id(text: str) -> Digest | None:
-    """Return the image ID that `text` spells in full, with or without `sha256:`, if it does."""
-    encoded = text.removeprefix("sha256:")
-    return Digest(f"sha256:{encoded}") if _FULL_ID.fullmatch(encoded) else None
+    """Return the image ID that `text` spells in full, if it does; `sha256:` may be left out."""
+    if _FULL_ID.fullmatch(text):
+        return Digest(f"sha256:{text}")
+    return Digest(text) if _FULL_DIGEST.fullmatch(text) else None
 
 
 def _split_domain(text: str) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """Images for several platforms: one name for all of them, stored as they came."""
 
+import gzip
+import hashlib
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -8,15 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiffin.errors import Conflict, InvalidArgument, NotFound
+from tiffin.errors import Conflict, InvalidArgument, NotFound, TiffinError
 from tiffin.images.index import MAX_NESTING, Kind, choose, images_here, members
 from tiffin.images.manifests import select
 from tiffin.images.platforms import for_platform, unpacked
 from tiffin.images.save import choose as choose_for_archive
 from tiffin.images.save import save
-from tiffin.spec.descriptor import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor
+from tiffin.spec.descriptor import (
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER_GZIP,
+    OCI_MANIFEST,
+    Descriptor,
+)
 from tiffin.spec.digest import Digest, digest_bytes, hex_of
-from tiffin.spec.image import Index, Manifest
+from tiffin.spec.image import ImageConfig, Index, Manifest, RootFS
 from tiffin.spec.platform import Platform, host_platform, matches, parse_platform, rank
 from tiffin.spec.reference import parse_reference
 from tiffin.testing.image_lab import BASE, ONE, TOP, Lab
@@ -347,3 +355,42 @@ def test_a_chart_beside_an_image(lab: Lab) -> None:
             assert lab.is_empty()
         else:
             assert lab.load(data)[0].image.id == ONE.id
+
+
+def test_images_by_sha512(lab: Lab) -> None:
+    """Every digest of an image may be of another algorithm, its id and its layers' included."""
+
+    def digest(data: bytes) -> Digest:
+        return Digest("sha512:" + hashlib.sha512(data).hexdigest())
+
+    layer = gzip.compress(BASE, mtime=0)
+    config = ImageConfig(
+        host_platform().architecture, rootfs=RootFS((digest(BASE),))
+    ).encode()  # fmt: skip
+    manifest = Manifest(
+        Descriptor(OCI_CONFIG, digest(config), len(config)),
+        (Descriptor(OCI_LAYER_GZIP, digest(layer), len(layer)),),
+    ).encode()
+    entry = Descriptor(
+        OCI_MANIFEST, digest(manifest), len(manifest),
+        annotations={"io.containerd.image.name": "docker.io/library/long:1"},
+    )  # fmt: skip
+    members: dict[str, bytes | str] = {
+        f"blobs/sha512/{hex_of(digest(data))}": data for data in (layer, config, manifest)
+    }
+    top = Index((entry,)).encode()
+    data = archive({"oci-layout": b"{}", **members, "index.json": top})
+    (loaded,) = lab.load(data)
+    assert loaded.image.id == digest(config)
+    assert lab.store.resolve(loaded.image.id) == loaded.image
+    assert lab.store.resolve(hex_of(loaded.image.id)[:12]) == loaded.image
+    assert lab.store.resolve(loaded.image.id[:20]) == loaded.image
+    saved = b"".join(save(lab.store, choose_for_archive(lab.store, ["long:1"])))
+    lab.store.remove(loaded.image.id)
+    assert lab.is_empty()
+    assert lab.load(saved)[0].image == loaded.image
+    wrong = archive({"oci-layout": b"{}", **members, "index.json": top}).replace(b"root", b"r00t")
+    lab.store.remove(loaded.image.id)
+    with pytest.raises(TiffinError):
+        lab.load(wrong[:1000] + wrong[1000:].replace(layer[40:44], b"wxyz"))
+    assert lab.is_empty()

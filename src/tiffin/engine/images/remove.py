@@ -14,7 +14,7 @@ from tiffin.errors import Conflict, InvalidArgument, NotFound
 from tiffin.images.index import choose, images_here
 from tiffin.images.manifests import read_image
 from tiffin.images.platforms import for_platform
-from tiffin.spec.digest import Digest
+from tiffin.spec.digest import Digest, without_algorithm
 from tiffin.spec.ids import short
 from tiffin.spec.platform import Platform, host_platform
 from tiffin.spec.reference import Reference, parse_reference
@@ -240,4 +240,4 @@ def _is_single(names: list[ReferenceRecord]) -> bool:
 
 
 def _is_prefix(image_id: Digest, text: str) -> bool:
-    return image_id.startswith(text) or image_id.removeprefix("sha256:").startswith(text)
+    return image_id.startswith(text) or without_algorithm(image_id).startswith(text)

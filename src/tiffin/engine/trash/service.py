@@ -18,6 +18,7 @@ from tiffin.api.types.trash import (
 )
 from tiffin.engine.trash.contract import Owner
 from tiffin.errors import NotFound, TiffinError
+from tiffin.spec.digest import without_algorithm
 from tiffin.state.retired import Operation, Retired, RetiredRecords
 
 log = logging.getLogger(__name__)
@@ -225,9 +226,9 @@ def _choose(
 
 
 def _is_called(item: Retired, name: str) -> bool:
-    bare = name.removeprefix("sha256:")
+    bare = without_algorithm(name)
     return name in item.names or f"{name}:latest" in item.names or (
-        bool(bare) and item.id.removeprefix("sha256:").startswith(bare)
+        bool(bare) and without_algorithm(item.id).startswith(bare)
     )  # fmt: skip
 
 
