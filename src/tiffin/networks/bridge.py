@@ -17,31 +17,27 @@ from pathlib import Path
 from tiffin.errors import InvalidArgument, PermissionDenied
 from tiffin.linux import rtnetlink as rt
 from tiffin.linux.netlink import Channel, Request
+from tiffin.networks.bridge_options import (
+    NAME_LENGTH,
+    OPTION_DEFAULT,
+    OPTION_ICC,
+    OPTION_NAME,
+    OPTION_TRUSTED,
+    BridgeOptions,
+    GatewayMode,
+    boolean,
+    gateway_mode,
+    mtu_option,
+)
 from tiffin.networks.driver import EndpointSpec, NetworkSpec, PortMapping, Sandbox
 from tiffin.networks.firewall import BridgeRules, Firewall, Published
 from tiffin.spec.ids import EndpointId, NetworkId
 
-OPTION_NAME = "com.docker.network.bridge.name"
-OPTION_DEFAULT = "com.docker.network.bridge.default_bridge"
-OPTION_ICC = "com.docker.network.bridge.enable_icc"
-OPTION_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
-OPTION_HOST_BINDING = "com.docker.network.bridge.host_binding_ipv4"
-OPTION_MTU = "com.docker.network.driver.mtu"
-OPTION_GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
-GATEWAY_MODES = {"", "nat", "nat-unprotected", "routed", "isolated"}
-UNPROTECTED_MODES = {"nat-unprotected", "routed"}
-
 LINGER_S = 2.0
 """After that long a namespace that still has its interface is one that somebody else keeps."""
-NAME_LENGTH = 15
-"""Of an interface."""
 DEFAULT_MTU = 1500
-MIN_MTU, MAX_MTU = 68, 65535
 IPV6_MIN_MTU = 1280
 SYSCTL = Path("/proc/sys/net")
-
-TRUE_WORDS = {"1", "t", "T", "true", "TRUE", "True"}
-FALSE_WORDS = {"0", "f", "F", "false", "FALSE", "False"}
 
 
 class BridgeDriver:
@@ -76,20 +72,18 @@ class BridgeDriver:
 
     def check(self, network: NetworkSpec) -> None:
         """Raise InvalidArgument for options that make no sense, PermissionDenied for two subnets."""
-        name = network.options.get(OPTION_NAME, "")
-        if name and (len(name) > NAME_LENGTH or "/" in name or name in (".", "..") or " " in name):
-            raise InvalidArgument(f"invalid bridge name {name!r}")
-        boolean(network.options, OPTION_ICC, default=True)
-        boolean(network.options, OPTION_MASQUERADE, default=True)
-        if network.options.get(OPTION_GATEWAY_MODE, "") not in GATEWAY_MODES:
-            raise InvalidArgument(f"unknown gateway mode {network.options[OPTION_GATEWAY_MODE]!r}")
-        mtu_option(network.options)
+        options = BridgeOptions.read(network.options)
+        if GatewayMode.ISOLATED in options.modes.values() and not network.internal:
+            raise InvalidArgument(
+                "gateway mode 'isolated' can only be used for an internal network"
+            )
         if len({gateway.version for gateway in network.gateways}) < len(network.gateways):
             raise PermissionDenied("bridge driver doesn't support multiple subnets")
 
     def create(self, network: NetworkSpec) -> None:
         """Make the bridge, its addresses and its rules, or complete what is there of them."""
         self.check(network)
+        options = BridgeOptions.read(network.options)
         name = self.bridge_name(network)
         with ExitStack() as undo:
             link = rt.find_link(self._channel, name)
@@ -103,7 +97,11 @@ class BridgeDriver:
                 [
                     rt.set_link(link.index, up=True),
                     *([rt.filter_bridged_packets(link.index)] if shy else []),
-                    *(rt.add_address(link.index, address) for address in network.gateways),
+                    *(
+                        rt.add_address(link.index, address)
+                        for address in network.gateways
+                        if not options.is_bare(address.version)
+                    ),
                 ]
             )
             self._tune(network, name)
@@ -112,15 +110,23 @@ class BridgeDriver:
 
     def rules(self, network: NetworkSpec) -> BridgeRules:
         """Return what the firewall has to know of a network."""
-        mode = network.options.get(OPTION_GATEWAY_MODE, "")
+        options = BridgeOptions.read(network.options)
+        subnets = tuple(gateway.network for gateway in network.gateways)
+        modes = options.modes
+        masquerade = options.masquerade and not network.internal
         return BridgeRules(
             bridge=self.bridge_name(network),
-            subnets=tuple(gateway.network for gateway in network.gateways),
-            masquerade=boolean(network.options, OPTION_MASQUERADE, default=True)
-            and mode != "routed",
+            subnets=subnets,
+            masqueraded=tuple(
+                (subnet, options.sources.get(subnet.version))
+                for subnet in subnets
+                if masquerade and modes[subnet.version] is not GatewayMode.ROUTED
+            ),
             internal=network.internal,
-            talking=boolean(network.options, OPTION_ICC, default=True),
-            unprotected=mode in UNPROTECTED_MODES,
+            talking=options.talking,
+            unprotected=_families(modes, GatewayMode.NAT_UNPROTECTED),
+            routed=_families(modes, GatewayMode.ROUTED),
+            trusted=options.trusted,
         )
 
     def delete(self, network: NetworkSpec) -> None:
@@ -156,18 +162,18 @@ class BridgeDriver:
                 ]
             )
             configure(inside, endpoint)
-            self._firewall.publish(published(endpoint))
+            self._firewall.publish(published(network, endpoint))
             undo.pop_all()
 
     def detach(
         self,
-        network: NetworkSpec,  # noqa: ARG002  # contract
+        network: NetworkSpec,
         endpoint: EndpointSpec,
         *,
         sandbox_ends: bool = False,
     ) -> None:
         """Take ports and veth away."""
-        self._firewall.retract(published(endpoint))
+        self._firewall.retract(published(network, endpoint))
         veth = self.veth_name(endpoint.id)
         if sandbox_ends:
             # Deleting a link waits for all processors (15 ms and more), with everybody else's
@@ -224,7 +230,8 @@ class BridgeDriver:
         # One batch is one system call: a bridge without its alias never outlives us. The MTU is set
         # apart because a bridge that is made with one forgets it when its last port leaves.
         mtu = self._mtu(network)
-        silent = not network.ipv6 and speaks_ipv6(mtu)
+        bare = gateway_mode(network.options, 6) is GatewayMode.ISOLATED
+        silent = (bare or not network.ipv6) and speaks_ipv6(mtu)
         self._channel.execute(
             [
                 rt.add_bridge(name, mac=bridge_mac(network)),
@@ -273,6 +280,10 @@ class BridgeDriver:
         return mtu_option(network.options) or default_mtu(self._channel)
 
 
+def _families(modes: Mapping[int, GatewayMode], wanted: GatewayMode) -> tuple[int, ...]:
+    return tuple(version for version, mode in modes.items() if mode is wanted)
+
+
 def configure(inside: Channel, endpoint: EndpointSpec) -> None:
     """Bring up an interface that is in the container's namespace already."""
     link = rt.find_link(inside, endpoint.interface_name)
@@ -292,13 +303,14 @@ def configure(inside: Channel, endpoint: EndpointSpec) -> None:
     )
 
 
-def published(endpoint: EndpointSpec) -> list[Published]:
-    """Return the port mappings that translation can serve: those of the container's families."""
+def published(network: NetworkSpec, endpoint: EndpointSpec) -> list[Published]:
+    """Return the port mappings that rules can serve: those of the container's families."""
     found: list[Published] = []
     for mapping in endpoint.ports:
         address = address_of(endpoint, ip_address(mapping.host_ip).version)
         if address is not None:
-            found.append(Published(mapping, address))
+            opened = not mapping.host_port or bool(network.options.get(OPTION_TRUSTED))
+            found.append(Published(mapping, address, opened=opened))
     return found
 
 
@@ -338,28 +350,6 @@ def default_mtu(channel: Channel) -> int:
     return min(
         [DEFAULT_MTU, *(link.mtu for link in rt.dump_links(channel) if link.index in outward)]
     )
-
-
-def boolean(options: Mapping[str, str], name: str, *, default: bool) -> bool:
-    """Read a boolean option; InvalidArgument if it is neither true nor false."""
-    value = options.get(name, "")
-    if value in TRUE_WORDS:
-        return True
-    if value in FALSE_WORDS:
-        return False
-    if not value:
-        return default
-    raise InvalidArgument(f"failed to parse {name} value: {value!r} (invalid boolean)")
-
-
-def mtu_option(options: Mapping[str, str]) -> int:
-    """Read the MTU option, 0 if there is none; InvalidArgument if it is no possible MTU."""
-    value = options.get(OPTION_MTU, "")
-    if not value or value == "0":
-        return 0
-    if not value.isdecimal() or not MIN_MTU <= int(value) <= MAX_MTU:
-        raise InvalidArgument(f"failed to parse {OPTION_MTU} value: {value!r} (invalid MTU)")
-    return int(value)
 
 
 def filters_bridged_packets() -> bool:

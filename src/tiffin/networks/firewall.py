@@ -6,7 +6,11 @@ The rules never change; what changes is the elements of the sets and maps that t
         set bridges      our bridges' names
         set talking      "br" . "br" for bridges whose containers may reach each other
         set internal     bridges that lead nowhere else
-        set unprotected  bridges that may be reached from outside without a published port
+        set unprotected4/6  bridges that may be reached from outside without a published port
+        set routed4/6    bridges whose containers are reached at their own addresses
+        set trusted      "interface" . "br": by which a bridge's containers are reached so, too
+        set open4/6      protocol . container address . port that is reached so
+        map sources4/6   subnet -> address that its connections come from
         set subnets4/6, masquerade4/6
         map ports4/6     protocol . host address . port  ->  address . port
         map any4/6       protocol . port                 ->  address . port
@@ -21,7 +25,7 @@ finds that out and puts everything back.
 import errno
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from tiffin.linux import nfexpr as nf
@@ -33,6 +37,7 @@ Address = IPv4Address | IPv6Address
 Subnet = IPv4Network | IPv6Network
 
 PROTOCOL_NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132}
+ICMP = {4: 1, 6: 58}
 SINGLE_ELEMENTS = 64
 """Ranges longer than that whose ports keep their numbers become one element."""
 
@@ -51,10 +56,16 @@ class BridgeRules:
 
     bridge: str
     subnets: tuple[Subnet, ...] = ()
-    masquerade: bool = True
+    masqueraded: tuple[tuple[Subnet, Address | None], ...] = ()
+    """With the address that connections come from, None for that of the way out."""
     internal: bool = False
     talking: bool = True
-    unprotected: bool = False
+    unprotected: tuple[int, ...] = ()
+    """Address families whose ports are all open."""
+    routed: tuple[int, ...] = ()
+    """Address families whose published ports are reached without translation."""
+    trusted: tuple[str, ...] = ()
+    """Interfaces by which the published ports of all families are reached so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +73,16 @@ class Published:
     """A port mapping with the container's address that it leads to (of the same family)."""
 
     mapping: PortMapping
+    """Nothing is translated if the host's port is 0."""
     address: Address
+    opened: bool = False
+    """May be reached at the container's own address."""
 
 
 BRIDGES = nft.Set("bridges", (nft.INTERFACE_NAME,))
 TALKING = nft.Set("talking", (nft.INTERFACE_NAME, nft.INTERFACE_NAME))
 INTERNAL = nft.Set("internal", (nft.INTERFACE_NAME,))
-UNPROTECTED = nft.Set("unprotected", (nft.INTERFACE_NAME,))
+TRUSTED = nft.Set("trusted", (nft.INTERFACE_NAME, nft.INTERFACE_NAME))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,10 @@ class _Family:
     ports: nft.Set
     any: nft.Set
     ranges: nft.Set
+    unprotected: nft.Set
+    routed: nft.Set
+    open: nft.Set
+    sources: nft.Set
 
     @classmethod
     def of(cls, version: int) -> "_Family":
@@ -96,11 +114,18 @@ class _Family:
             ports=nft.Set(f"ports{version}", key, target),
             any=nft.Set(f"any{version}", (nft.PROTOCOL, nft.SERVICE), target),
             ranges=nft.Set(f"ranges{version}", key, (address,), interval=True),
+            unprotected=nft.Set(f"unprotected{version}", (nft.INTERFACE_NAME,)),
+            routed=nft.Set(f"routed{version}", (nft.INTERFACE_NAME,)),
+            open=nft.Set(f"open{version}", key),
+            sources=nft.Set(f"sources{version}", (address,), (address,), interval=True),
         )
 
     @property
     def sets(self) -> tuple[nft.Set, ...]:
-        return self.subnets, self.masquerade, self.ports, self.any, self.ranges
+        return (
+            self.subnets, self.masquerade, self.ports, self.any, self.ranges,
+            self.unprotected, self.routed, self.open, self.sources,
+        )  # fmt: skip
 
 
 FAMILIES = {4: _Family.of(4), 6: _Family.of(6)}
@@ -198,7 +223,7 @@ class Firewall:
 
 
 def _skeleton(table: str) -> list[Request]:
-    sets = [BRIDGES, TALKING, INTERNAL, UNPROTECTED]
+    sets = [BRIDGES, TALKING, INTERNAL, TRUSTED]
     for family in FAMILIES.values():
         sets += family.sets
     return [
@@ -282,10 +307,40 @@ def _forward_rules(table: str) -> list[Request]:
         rule(target, nf.lookup("internal"), nf.drop(), what="nothing leads into internal networks"),
         rule(target, nf.lookup("bridges"), nf.has_status(nf.IPS_DST_NAT), nf.accept(),
              what="published ports"),
-        rule(target, nf.lookup("unprotected"), source, nf.lookup("bridges", absent=True),
-             nf.accept(), what="networks that may be routed to"),
+        *_routing_rules(table),
         rule(target, nf.lookup("bridges"), nf.drop(), what="networks are apart"),
     ]  # fmt: skip
+
+
+def _routing_rules(table: str) -> list[Request]:
+    """Return the rules that let containers be reached at their own addresses."""
+    source, target = nf.meta(nf.NFT_META_IIFNAME), nf.meta(nf.NFT_META_OIFNAME)
+    both = nf.meta(nf.NFT_META_IIFNAME, 0) + nf.meta(nf.NFT_META_OIFNAME, 4)
+    rules: list[Request] = []
+    for version, family in FAMILIES.items():
+        ours = nf.for_family(family.number)
+        outside = source + nf.lookup("bridges", absent=True)
+        open_port = (
+            nf.meta(nf.NFT_META_L4PROTO, 0)
+            + nf.destination_address(family.number, 1)
+            + nf.destination_port(1 + family.everything.max_prefixlen // 32)
+            + nf.lookup(family.open.name)
+        )
+        message = nf.meta(nf.NFT_META_L4PROTO) + nf.compare(bytes((ICMP[version],)))
+        routed = target + nf.lookup(family.routed.name)
+        trusted = both + nf.lookup(TRUSTED.name)
+        unprotected = target + nf.lookup(family.unprotected.name)
+        rules += [
+            nft.add_rule(table, "forward", ours, unprotected, outside, nf.accept(),
+                         what=f"networks whose ports are all open, IPv{version}"),
+            nft.add_rule(table, "forward", ours, routed, message, nf.accept(),
+                         what=f"pings of routed networks, IPv{version}"),
+            nft.add_rule(table, "forward", ours, routed, open_port, nf.accept(),
+                         what=f"published ports of routed networks, IPv{version}"),
+            nft.add_rule(table, "forward", ours, trusted, open_port, nf.accept(),
+                         what=f"published ports by trusted interfaces, IPv{version}"),
+        ]  # fmt: skip
+    return rules
 
 
 def _postrouting_rules(table: str) -> list[Request]:
@@ -301,6 +356,10 @@ def _postrouting_rules(table: str) -> list[Request]:
         rules += [
             rule(into, nf.has_status(nf.IPS_DST_NAT), source, nf.lookup(family.subnets.name),
                  what=f"containers' published ports from containers, IPv{version}"),
+            nft.add_rule(
+                table, "postrouting", outside, source, nf.lookup(family.sources.name, into=0),
+                nf.source_nat(family.number, 0), what=f"from chosen addresses, IPv{version}",
+            ),
             rule(outside, source, nf.lookup(family.masquerade.name),
                  what=f"containers to the outside, IPv{version}"),
         ]  # fmt: skip
@@ -314,14 +373,18 @@ def _bridge_elements(rules: BridgeRules) -> Elements:
         elements.append((TALKING, nft.Element(name + name)))
     if rules.internal:
         elements.append((INTERNAL, nft.Element(name)))
-    if rules.unprotected:
-        elements.append((UNPROTECTED, nft.Element(name)))
-    for subnet in rules.subnets:
+    elements += [
+        (FAMILIES[version].unprotected, nft.Element(name)) for version in rules.unprotected
+    ]
+    elements += [(FAMILIES[version].routed, nft.Element(name)) for version in rules.routed]
+    elements += [(TRUSTED, nft.Element(nft.interface(way) + name)) for way in rules.trusted]
+    elements += [(FAMILIES[s.version].subnets, _interval(s)) for s in rules.subnets]
+    for subnet, source in rules.masqueraded:
         family = FAMILIES[subnet.version]
-        interval = _interval(subnet)
-        elements.append((family.subnets, interval))
-        if rules.masquerade and not rules.internal:
-            elements.append((family.masquerade, interval))
+        if source is None:
+            elements.append((family.masquerade, _interval(subnet)))
+        else:
+            elements.append((family.sources, replace(_interval(subnet), data=source.packed)))
     return elements
 
 
@@ -335,6 +398,10 @@ def _port_elements(published: Iterable[Published]) -> Elements:
     elements: Elements = []
     for item in published:
         mapping = item.mapping
+        if item.opened:
+            elements += [_open_element(item, offset) for offset in range(mapping.count)]
+        if not mapping.host_port:
+            continue
         if mapping.count > SINGLE_ELEMENTS and mapping.host_port == mapping.container_port:
             elements.append(_range_element(item))
         else:
@@ -352,6 +419,12 @@ def _single_element(item: Published, offset: int) -> tuple[nft.Set, nft.Element]
     if host.is_unspecified:
         return family.any, nft.Element(protocol + port, data=data)
     return family.ports, nft.Element(protocol + host.packed + port, data=data)
+
+
+def _open_element(item: Published, offset: int) -> tuple[nft.Set, nft.Element]:
+    protocol = nft.field(bytes((PROTOCOL_NUMBERS[item.mapping.protocol],)))
+    key = protocol + item.address.packed + _port(item.mapping.container_port + offset)
+    return FAMILIES[item.address.version].open, nft.Element(key)
 
 
 def _range_element(item: Published) -> tuple[nft.Set, nft.Element]:

@@ -18,7 +18,7 @@ class Pool:
     """A network's subnet: its gateway, and the part that addresses are chosen from."""
 
     subnet: Subnet
-    gateway: Address
+    gateway: Address | None
     range: Subnet | None = None
     """Automatic addresses come from here only; None: from the whole subnet."""
     reserved: dict[str, Address] = field(default_factory=dict)
@@ -33,6 +33,8 @@ class PoolWish:
     subnet: Subnet | None = None
     range: Subnet | None = None
     gateway: Address | None = None
+    gatewayless: bool = False
+    """No gateway is chosen; one that is given counts."""
     reserved: dict[str, Address] = field(default_factory=dict)
 
 

@@ -79,8 +79,10 @@ class LocalIpam:
             if any(_overlap(subnet, other) for other in networks):
                 raise PermissionDenied(OVERLAP)
         _check_inside(wish, subnet)
-        gateway = wish.gateway or _first(wish.range or subnet, subnet, {*wish.reserved.values()})
-        if gateway is None:
+        gateway = wish.gateway
+        if gateway is None and not wish.gatewayless:
+            gateway = _first(wish.range or subnet, subnet, {*wish.reserved.values()})
+        if gateway is None and not wish.gatewayless:
             raise InvalidArgument(f"no available IPv{wish.version} addresses in subnet {subnet}")
         return Pool(subnet, gateway, wish.range, dict(wish.reserved))
 

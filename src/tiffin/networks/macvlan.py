@@ -7,7 +7,8 @@ the host itself cannot reach them (that is how the kernel's macvlan works).
 from tiffin.errors import InvalidArgument, NotFound
 from tiffin.linux import rtnetlink as rt
 from tiffin.linux.netlink import Channel
-from tiffin.networks.bridge import configure, mtu_option
+from tiffin.networks.bridge import configure
+from tiffin.networks.bridge_options import mtu_option
 from tiffin.networks.driver import EndpointSpec, NetworkSpec, Sandbox
 
 OPTION_PARENT = "parent"

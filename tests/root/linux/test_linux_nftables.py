@@ -19,12 +19,14 @@ table inet tf0test {
     set bridges {
         type ifname
         elements = { "br0",
-        "br1" }
+                 "br1",
+                 "br2" }
     }
 
     set talking {
         type ifname . ifname
-        elements = { "br0" . "br0" }
+        elements = { "br0" . "br0",
+                 "br2" . "br2" }
     }
 
     set internal {
@@ -32,14 +34,16 @@ table inet tf0test {
         elements = { "br1" }
     }
 
-    set unprotected {
-        type ifname
+    set trusted {
+        type ifname . ifname
+        elements = { "wg0" . "br2" }
     }
 
     set subnets4 {
         type ipv4_addr
         flags interval
-        elements = { 10.213.0.0/24, 10.213.1.0/24 }
+        elements = { 10.213.0.0/24, 10.213.1.0/24,
+                 10.213.2.0/24 }
     }
 
     set masquerade4 {
@@ -51,7 +55,7 @@ table inet tf0test {
     map ports4 {
         type inet_proto . ipv4_addr . inet_service : ipv4_addr . inet_service
         elements = { udp . 127.0.0.1 . 5353 : 10.213.0.2 . 53,
-        udp . 127.0.0.1 . 5354 : 10.213.0.2 . 54 }
+                 udp . 127.0.0.1 . 5354 : 10.213.0.2 . 54 }
     }
 
     map any4 {
@@ -63,6 +67,25 @@ table inet tf0test {
         type inet_proto . ipv4_addr . inet_service : ipv4_addr
         flags interval
         elements = { tcp . 0.0.0.0/0 . 10000-18999 : 10.213.0.2 }
+    }
+
+    set unprotected4 {
+        type ifname
+        elements = { "br2" }
+    }
+
+    set routed4 {
+        type ifname
+    }
+
+    set open4 {
+        type inet_proto . ipv4_addr . inet_service
+    }
+
+    map sources4 {
+        type ipv4_addr : ipv4_addr
+        flags interval
+        elements = { 10.213.2.0/24 : 192.0.2.7 }
     }
 
     set subnets6 {
@@ -88,6 +111,25 @@ table inet tf0test {
 
     map ranges6 {
         type inet_proto . ipv6_addr . inet_service : ipv6_addr
+        flags interval
+    }
+
+    set unprotected6 {
+        type ifname
+    }
+
+    set routed6 {
+        type ifname
+        elements = { "br2" }
+    }
+
+    set open6 {
+        type inet_proto . ipv6_addr . inet_service
+        elements = { tcp . fd13::2 . 81 }
+    }
+
+    map sources6 {
+        type ipv6_addr : ipv6_addr
         flags interval
     }
 
@@ -125,7 +167,14 @@ table inet tf0test {
         iifname @internal drop
         oifname @internal drop
         oifname @bridges ct status dnat accept
-        oifname @unprotected iifname != @bridges accept
+        meta nfproto ipv4 oifname @unprotected4 iifname != @bridges accept
+        oifname @routed4 meta l4proto icmp accept
+        oifname @routed4 meta l4proto . ip daddr . th dport @open4 accept
+        iifname . oifname @trusted meta l4proto . ip daddr . th dport @open4 accept
+        meta nfproto ipv6 oifname @unprotected6 iifname != @bridges accept
+        oifname @routed6 meta l4proto ipv6-icmp accept
+        oifname @routed6 meta l4proto . ip6 daddr . th dport @open6 accept
+        iifname . oifname @trusted meta l4proto . ip6 daddr . th dport @open6 accept
         oifname @bridges drop
     }
 
@@ -133,19 +182,35 @@ table inet tf0test {
         type nat hook postrouting priority srcnat; policy accept;
         oifname @bridges ip saddr 127.0.0.0/8 masquerade
         oifname @bridges ct status dnat ip saddr @subnets4 masquerade
+        oifname != @bridges snat ip to ip saddr map @sources4
         oifname != @bridges ip saddr @masquerade4 masquerade
         oifname @bridges ct status dnat ip6 saddr @subnets6 masquerade
+        oifname != @bridges snat ip6 to ip6 saddr map @sources6
         oifname != @bridges ip6 saddr @masquerade6 masquerade
     }
 }
 """
 
+FIRST, SECOND, THIRD = "10.213.0.0/24", "fd12::/64", "10.213.2.0/24"
 BRIDGES = [
-    BridgeRules("br0", (ip_network("10.213.0.0/24"), ip_network("fd12::/64"))),
+    BridgeRules(
+        "br0",
+        (ip_network(FIRST), ip_network(SECOND)),
+        masqueraded=((ip_network(FIRST), None), (ip_network(SECOND), None)),
+    ),
     BridgeRules("br1", (ip_network("10.213.1.0/24"),), internal=True, talking=False),
+    BridgeRules(
+        "br2",
+        (ip_network(THIRD),),
+        masqueraded=((ip_network(THIRD), ip_address("192.0.2.7")),),
+        unprotected=(4,),
+        routed=(6,),
+        trusted=("wg0",),
+    ),
 ]
 PORTS = [
     Published(PortMapping("tcp", 80, "0.0.0.0", 8080), ip_address("10.213.0.2")),
+    Published(PortMapping("tcp", 81, "::", 0), ip_address("fd13::2"), opened=True),
     Published(PortMapping("udp", 53, "127.0.0.1", 5353, 2), ip_address("10.213.0.2")),
     Published(PortMapping("tcp", 10000, "0.0.0.0", 10000, 9000), ip_address("10.213.0.2")),
     Published(PortMapping("tcp", 80, "::", 8080), ip_address("fd12::2")),

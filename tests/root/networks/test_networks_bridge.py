@@ -298,6 +298,69 @@ def test_ipv6(host: Host) -> None:
 
 
 @in_new_host
+def test_gateway_modes(host: Host) -> None:
+    engine = Engine(host)
+    mode = "com.docker.network.bridge.gateway_mode_ipv4"
+    trusted = {"com.docker.network.bridge.trusted_host_interfaces": "lan0:eth0"}
+    source = {"com.docker.network.host_ipv4": "192.0.2.7"}
+    for name, options in (
+        ("nat", {mode: "nat"}),
+        ("unprotected", {mode: "nat-unprotected"}),
+        ("routed", {mode: "routed"}),
+        ("trusted", trusted),
+        ("sourced", source),
+    ):
+        engine.create(name, options=options)
+    made = {
+        name: engine.up(name, name, port_bindings=published(f":{8080 + i}:80/tcp"))
+        for i, name in enumerate(("nat", "unprotected", "routed", "trusted"))
+    }
+    for up in made.values():
+        for port in (80, 81):
+            host.serve(up.namespace, "0.0.0.0", port)
+    host.serve(host.outside, OUTSIDE_ADDRESS, 82)
+    route = (
+        f"ip route add 10.213.0.0/16 via {HOST_ADDRESS}; ip route add 192.0.2.7 via {HOST_ADDRESS}"
+    )
+    host.outside.call(lambda: subprocess.run(route, shell=True, check=True))
+    reached = {
+        name: [port for port in (80, 81) if is_reachable(host.outside, up.ip, port)]
+        for name, up in made.items()
+    }
+    assert reached == {"nat": [], "unprotected": [80, 81], "routed": [80], "trusted": [80]}
+    assert ask(host.outside, HOST_ADDRESS, 8081) == OUTSIDE_ADDRESS
+    assert not is_reachable(host.outside, HOST_ADDRESS, 8082)
+    shown = made["routed"].allocation.settings.ports["80/tcp"] or []
+    assert ("0.0.0.0", "") in [(binding.host_ip, binding.host_port) for binding in shown]
+    assert ask(made["nat"].namespace, OUTSIDE_ADDRESS, 82) == HOST_ADDRESS
+    assert ask(made["routed"].namespace, OUTSIDE_ADDRESS, 82) == made["routed"].ip
+    assert ask(engine.up("s", "sourced").namespace, OUTSIDE_ADDRESS, 82) == "192.0.2.7"
+    for up in made.values():
+        engine.down(up)
+    assert not nftables.dump_elements(host.nf, engine.roots.tag, FAMILIES[4].open)
+
+
+@in_new_host
+def test_networks_that_the_host_has_no_address_on(host: Host) -> None:
+    engine = Engine(host)
+    modes = {f"com.docker.network.bridge.gateway_mode_ipv{v}": "isolated" for v in (4, 6)}
+    with pytest.raises(InvalidArgument, match="'isolated' can only be used for an internal"):
+        engine.create("open", options=modes)
+    pair = IPAM(config=[IPAMConfig(subnet="10.213.9.0/31")])
+    name = {"com.docker.network.bridge.name": "lonely"}
+    engine.create("lonely", internal=True, enable_ipv6=True, ipam=pair, options={**modes, **name})
+    found = rtnetlink.find_link(host.rt, "lonely")
+    assert found is not None
+    assert not [a for index, a in rtnetlink.dump_addresses(host.rt) if index == found.index]
+    one, other = (engine.up(text, "lonely") for text in ("one", "other"))
+    assert {one.ip, other.ip} == {"10.213.9.0", "10.213.9.1"}
+    host.serve(one.namespace, "0.0.0.0", 80)
+    assert ask(other.namespace, one.ip, 80) == other.ip
+    shown = asyncio.run(engine.networks.inspect("lonely"))
+    assert [config.gateway for config in shown.ipam.config] == ["", ""]
+
+
+@in_new_host
 def test_an_ipv4_container_behind_an_ipv6_port_is_for_the_shim(host: Host) -> None:
     engine = Engine(host)
     web = engine.up("web", port_bindings=published(":8080:80/tcp"))

@@ -40,7 +40,8 @@ from tiffin.errors import (
     TiffinError,
 )
 from tiffin.linux.netlink import Channel
-from tiffin.networks.bridge import OPTION_MTU, BridgeDriver
+from tiffin.networks.bridge import BridgeDriver
+from tiffin.networks.bridge_options import OPTION_MTU
 from tiffin.networks.driver import EndpointSpec, NetworkSpec, Sandbox
 from tiffin.networks.firewall import Firewall
 from tiffin.networks.host import HostDriver

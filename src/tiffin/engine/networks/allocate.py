@@ -28,8 +28,10 @@ from tiffin.engine.networks.records import (
 from tiffin.engine.networks.wishes import canonical_mac, endpoint_wishes, shares_network
 from tiffin.engine.tasks.contract import DnsSettings, Forward
 from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
-from tiffin.networks.bridge import OPTION_HOST_BINDING, mac_of, random_mac, target_of
-from tiffin.networks.host_ports import BoundSocket, has_ipv6, merge
+from tiffin.networks.bridge import mac_of, random_mac, target_of
+from tiffin.networks.bridge_options import OPTION_HOST_BINDING, GatewayMode, gateway_mode
+from tiffin.networks.driver import PortMapping
+from tiffin.networks.host_ports import BoundSocket, PortWish, has_ipv6, merge
 from tiffin.spec.ids import new_id
 from tiffin.state.networks import EndpointRecord, NetworkRecord
 
@@ -214,6 +216,7 @@ def _publish(
     wanted = wishes(container, default_ips=_default_ips(context, carrier.network))
     if not wanted:
         return planned, []
+    direct, wanted = _routed(carrier.network, wanted)
     taken = TakenPorts(context.registry.endpoints())
     try:
         mappings, sockets = context.host_ports.reserve(wanted, taken)
@@ -222,9 +225,28 @@ def _publish(
             "failed to set up container networking: driver failed programming external"
             f" connectivity on endpoint {container.name} ({carrier.record.id}): {error.message}"
         ) from error
-    ports = tuple(port_record(mapping) for mapping in merge(mappings))
+    ports = tuple(port_record(mapping) for mapping in (*direct, *merge(mappings)))
     published = replace(carrier, record=replace(carrier.record, ports=ports))
     return [published if item is carrier else item for item in planned], sockets
+
+
+def _routed(
+    network: NetworkRecord, wanted: Sequence[PortWish]
+) -> tuple[list[PortMapping], list[PortWish]]:
+    """Tell ports that are reached by routing, which need none of the host, from the others."""
+    modes = {version: gateway_mode(network.options, version) for version in (4, 6)}
+    routed = {version for version, mode in modes.items() if mode is GatewayMode.ROUTED}
+    direct: dict[PortMapping, None] = {}
+    translated: list[PortWish] = []
+    for wish in wanted:
+        versions = {text: ip_address(text).version for text in wish.host_ips}
+        for version in sorted(routed.intersection(versions.values())):
+            host_ip = ALL_IPV4 if version == 4 else ALL_IPV6
+            direct[PortMapping(wish.protocol, wish.container_port, host_ip, 0)] = None
+        left = tuple(text for text, version in versions.items() if version not in routed)
+        if left:
+            translated.append(replace(wish, host_ips=left))
+    return list(direct), translated
 
 
 def _default_ips(context: Context, network: NetworkRecord) -> tuple[str, ...]:
@@ -310,7 +332,7 @@ def host_gateways(context: Context) -> tuple[str, ...]:
     if context.options.host_gateway_ips:
         return context.options.host_gateway_ips
     default = context.registry.by_name(DEFAULT_NETWORK)
-    return tuple(record.gateway for record in default.pools) if default else ()
+    return tuple(pool.gateway for pool in default.pools if pool.gateway) if default else ()
 
 
 def _links(context: Context, container: ContainerNetworks) -> list[tuple[str, list[str]]]:

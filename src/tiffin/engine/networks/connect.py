@@ -31,6 +31,7 @@ from tiffin.linux import rtnetlink as rt
 from tiffin.linux.netlink import Channel
 from tiffin.networks.bridge import ignore_missing, published
 from tiffin.networks.driver import Sandbox
+from tiffin.networks.firewall import Published
 from tiffin.networks.resolver_redirect import redirect_dns
 from tiffin.state.networks import EndpointRecord, NetworkRecord, PortRecord
 
@@ -189,7 +190,7 @@ def _settle_default_route(
         return
     if holder is not None:
         ports = holder.ports
-        context.firewall.retract(published(endpoint_spec(holder)))
+        context.firewall.retract(_published(context, holder))
         context.registry.put_endpoints([replace(holder, default_route=False, ports=())])
         if undo is not None:
             undo.callback(_hand_over, context, container, sandbox, holder)
@@ -208,11 +209,16 @@ def _hand_over(
             raise NotFound(f"interface {heir.interface} is not in container {container.name}")
         gateways = [ip_address(text) for text in (spec.gateway4, spec.gateway6) if text]
         inside.execute([rt.default_route(gateway, index=link.index) for gateway in gateways])
-        context.firewall.publish(published(spec))
+        context.firewall.publish(_published(context, heir))
     except OSError as error:
         raise FailedPrecondition(
             f"failed to move the default route of container {container.name}: {error}"
         ) from error
+
+
+def _published(context: Context, endpoint: EndpointRecord) -> list[Published]:
+    network = context.registry.network(endpoint.network)
+    return [] if network is None else published(network_spec(network), endpoint_spec(endpoint))
 
 
 def _planned(

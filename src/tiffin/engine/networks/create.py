@@ -1,6 +1,7 @@
 """Makes networks: checks the request, chooses subnets, makes the kernel's side."""
 
 import logging
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -17,7 +18,12 @@ from tiffin.errors import (
     PermissionDenied,
 )
 from tiffin.linux import rtnetlink as rt
-from tiffin.networks.bridge import FALSE_WORDS, OPTION_NAME, TRUE_WORDS
+from tiffin.networks.bridge_options import (
+    FALSE_WORDS,
+    OPTION_NAME,
+    TRUE_WORDS,
+    BridgeOptions,
+)
 from tiffin.networks.ipam import Address, PoolWish, Subnet
 from tiffin.spec.ids import new_id
 from tiffin.state.networks import NetworkRecord, PoolRecord
@@ -65,9 +71,13 @@ def choose_pools(
     *,
     ipv4: bool,
     ipv6: bool,
+    gatewayless: Collection[int] = (),
     replacing: str = "",
 ) -> tuple[PoolRecord, ...]:
-    """Check the configured subnets and choose the missing ones."""
+    """Check the configured subnets and choose the missing ones.
+
+    The families `gatewayless` set no address aside for a gateway unless one is asked for.
+    """
     wishes = [_pool_wish(c) for c in (ipam.config if ipam else ()) if not _is_empty(c)]
     wishes = [w for w in wishes if (ipv4 if w.version == 4 else ipv6)]
     for version, enabled in ((4, ipv4), (6, ipv6)):
@@ -82,7 +92,9 @@ def choose_pools(
     routed = _routed(context)
     chosen: list[PoolRecord] = []
     for wish in wishes:
-        made = context.ipam.pool(wish, ours, routed)
+        made = context.ipam.pool(
+            replace(wish, gatewayless=wish.version in gatewayless), ours, routed
+        )
         ours.append(made.subnet)
         chosen.append(pool_record(made, configured=wish.subnet is not None))
     return tuple(chosen)
@@ -106,7 +118,8 @@ def _record(context: Context, request: NetworkCreateRequest) -> NetworkRecord:
             for c in (request.ipam.config if request.ipam else ())
         )
     elif driver not in ("host", "null"):
-        pools = choose_pools(context, request.ipam, ipv4=ipv4, ipv6=ipv6)
+        bare = _gatewayless(driver, options, internal=request.internal)
+        pools = choose_pools(context, request.ipam, ipv4=ipv4, ipv6=ipv6, gatewayless=bare)
     record = NetworkRecord(
         id=new_id(),
         name=request.name,
@@ -203,6 +216,13 @@ def _check_bridge_name(context: Context, record: NetworkRecord) -> None:
             )
 
 
+def _gatewayless(driver: str, options: dict[str, str], *, internal: bool) -> list[int]:
+    if driver == "bridge":
+        read = BridgeOptions.read(options)
+        return [version for version in (4, 6) if not read.has_gateway(version, internal=internal)]
+    return [4, 6] if internal or driver == "ipvlan" else []
+
+
 def _options(context: Context, request: NetworkCreateRequest, driver: str) -> dict[str, str]:
     """Return the driver's options: the request's, then those that all new networks get."""
     if request.config_from is not None:
@@ -258,7 +278,7 @@ def _pool_wish(config: IPAMConfig) -> PoolWish:
         raise InvalidArgument(
             f"invalid network config:\nsubnet {subnet} has parts of another address family"
         )
-    return PoolWish(subnet.version, subnet, part, gateway, reserved)
+    return PoolWish(subnet.version, subnet, part, gateway, reserved=reserved)
 
 
 def _routed(context: Context) -> list[Subnet]:

@@ -16,15 +16,14 @@ from tiffin.engine.networks.moments import now
 from tiffin.engine.networks.records import network_spec
 from tiffin.errors import InvalidArgument
 from tiffin.linux import rtnetlink as rt
-from tiffin.networks.bridge import (
-    DEFAULT_MTU,
+from tiffin.networks.bridge import DEFAULT_MTU, default_mtu
+from tiffin.networks.bridge_options import (
     OPTION_DEFAULT,
     OPTION_HOST_BINDING,
     OPTION_ICC,
     OPTION_MASQUERADE,
     OPTION_MTU,
     OPTION_NAME,
-    default_mtu,
 )
 from tiffin.spec.ids import new_id
 from tiffin.state.networks import NetworkRecord

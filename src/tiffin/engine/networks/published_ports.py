@@ -57,7 +57,8 @@ def port_map(container: ContainerNetworks, records: Iterable[PortRecord]) -> Por
     for record in records:
         for offset in range(record.count):
             key = f"{record.container_port + offset}/{record.protocol}"
-            binding = PortBinding(host_ip=record.host_ip, host_port=str(record.host_port + offset))
+            number = str(record.host_port + offset) if record.host_port else ""
+            binding = PortBinding(host_ip=record.host_ip, host_port=number)
             shown[key] = [*(shown.get(key) or ()), binding]
     return shown
 

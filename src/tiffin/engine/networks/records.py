@@ -23,7 +23,7 @@ def network_spec(record: NetworkRecord) -> NetworkSpec:
         internal=record.internal,
         ipv4=record.ipv4,
         ipv6=record.ipv6,
-        gateways=tuple(_gateway(pool) for pool in record.pools),
+        gateways=tuple(_gateway(pool) for pool in record.pools if pool.gateway),
         options=record.options,
     )
 
@@ -66,7 +66,7 @@ def pool(record: PoolRecord) -> Pool:
     """Return a subnet with its gateway."""
     return Pool(
         subnet=ip_network(record.subnet),
-        gateway=ip_address(record.gateway),
+        gateway=ip_address(record.gateway) if record.gateway else None,
         range=ip_network(record.range) if record.range else None,
         reserved={name: ip_address(text) for name, text in record.reserved.items()},
     )
@@ -76,7 +76,7 @@ def pool_record(made: Pool, *, configured: bool) -> PoolRecord:
     """Return the record of a subnet."""
     return PoolRecord(
         subnet=str(made.subnet),
-        gateway=str(made.gateway),
+        gateway=str(made.gateway) if made.gateway else "",
         range=str(made.range) if made.range else "",
         reserved={name: str(address) for name, address in made.reserved.items()},
         configured=configured,

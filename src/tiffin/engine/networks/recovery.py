@@ -77,7 +77,12 @@ def _rebuild(context: Context, alive: list[EndpointRecord]) -> None:
         for network in networks
         if network.driver == "bridge" and not network.config_only
     ]
-    ports = [item for endpoint in alive for item in published(endpoint_spec(endpoint))]
+    ports = [
+        item
+        for endpoint in alive
+        if (network := context.registry.network(endpoint.network)) is not None
+        for item in published(network_spec(network), endpoint_spec(endpoint))
+    ]
     try:
         context.firewall.rebuild(rules, ports)
     except OSError as error:
