@@ -17,7 +17,8 @@ from tiffin.fs.tar import Entry, EntryKind, TarReader
 from tiffin.images.lease import Lease
 from tiffin.images.manifests import has_blob
 from tiffin.images.write import abandoned
-from tiffin.layers.compression import Source, decompressor
+from tiffin.layers.bounds import bounded
+from tiffin.layers.compression import Source
 from tiffin.spec.digest import Digest, parse_digest
 
 _DOCUMENTS = frozenset(("manifest.json", "index.json", "oci-layout"))
@@ -65,7 +66,7 @@ def take_in(content: ContentStore, lease: Lease, stream: Source) -> Members:
     InvalidArgument for malformed ones; DataLoss if a blob does not match its name.
     """
     members = Members()
-    reader = TarReader(decompressor(stream))
+    reader = TarReader(bounded(stream))
     for count, entry in enumerate(reader):
         if count >= _MAX_MEMBERS:
             raise InvalidArgument(f"invalid archive: more than {_MAX_MEMBERS} members")

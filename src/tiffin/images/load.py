@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tiffin.errors import InvalidArgument, NotFound
+from tiffin.errors import DataLoss, InvalidArgument, NotFound
 from tiffin.images.archive import Blob, Members, take_in
 from tiffin.images.image import Image
 from tiffin.images.index import Kind, choose, images_here, platform_of
@@ -92,14 +92,23 @@ def load(
             wanted = f"image for platform {platform}" if platform is not None else "image"
             raise InvalidArgument(f"invalid archive: no {wanted}")
         for item in found:
-            _unpack(store, lease, item.image, on_layer)
+            _unpack(store, lease, item, on_layer)
         loaded = [_add(store, item) for item in found]
         if platform is not None:
             _pass_over(store, lease, members, found)
         return loaded
 
 
-def _unpack(store: ImageStore, lease: Lease, image: Image, on_layer: OnLayer) -> None:
+def _unpack(store: ImageStore, lease: Lease, item: _Found, on_layer: OnLayer) -> None:
+    """Unpack an image's layers; what is wrong with one is told with the image's name."""
+    name = item.names[0].familiar if item.names else item.image.id
+    try:
+        _unpack_layers(store, lease, item.image, on_layer)
+    except (InvalidArgument, DataLoss) as error:
+        raise type(error)(error.message, hint=f"while loading {name}") from error
+
+
+def _unpack_layers(store: ImageStore, lease: Lease, image: Image, on_layer: OnLayer) -> None:
     chain = image.config.chain_ids()
     lease.hold(*chain)
     parent = ""

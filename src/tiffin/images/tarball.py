@@ -12,7 +12,8 @@ from tiffin.images.lease import Lease
 from tiffin.images.mutate import Draft
 from tiffin.images.store import ImageStore
 from tiffin.images.write import abandoned, create_image
-from tiffin.layers.compression import Source, decompressor
+from tiffin.layers.bounds import bounded
+from tiffin.layers.compression import Source
 from tiffin.spec.descriptor import OCI_LAYER, Descriptor
 from tiffin.spec.digest import Digest
 from tiffin.spec.image import History, ImageConfig
@@ -42,7 +43,7 @@ def ingest_plain(store: ImageStore, lease: Lease, stream: Source) -> Descriptor:
     """Store a layer uncompressed, so that its digest is its diff ID; the lease holds it."""
     hasher = hashlib.sha256()
     size = 0
-    source = decompressor(stream)
+    source = bounded(stream)
     with store.content.writer(f"import-{secrets.token_hex(16)}") as writer, abandoned(writer):
         while chunk := source.read(_CHUNK):
             hasher.update(chunk)

@@ -22,7 +22,8 @@ from tiffin.fs.copy import TreeCopy
 from tiffin.fs.rooted import Root, clean
 from tiffin.fs.tar import Entry, EntryKind, TarReader
 from tiffin.layers import whiteouts
-from tiffin.layers.compression import Source, decompressor
+from tiffin.layers.bounds import bounded
+from tiffin.layers.compression import Source
 from tiffin.layers.extract import Extractor, blame
 from tiffin.layers.merged import MergedTree, hides_below
 from tiffin.layers.readahead import ReadAhead
@@ -75,7 +76,7 @@ def apply_to(
         root = Root.on(directory) if isinstance(directory, int) else Root.at(directory)
         scope.enter_context(root)
         below = [scope.enter_context(Root.at(each)) for each in lowers]
-        ahead = scope.enter_context(ReadAhead(decompressor(stream), algorithm))
+        ahead = scope.enter_context(ReadAhead(bounded(stream), algorithm))
         reader = TarReader(ahead)
         target = _Overlay(root, below) if form is Form.OVERLAY else _Plain(root)
         for entry in reader:
