@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.e2e.e2e_daemon import Daemon
 
+from tiffin.images.store import is_download
 from tiffin.spec.ids import is_id
 from tiffin.testing.fake_registry import FakeRegistry
 from tiffin.testing.sample_images import SampleImage
@@ -23,7 +24,7 @@ def orphans(daemon: Daemon) -> list[str]:
         *_snapshots(daemon, known),
         *_others("container directory", daemon.roots.data / "containers", known),
         *_others("task", daemon.roots.tasks, known),
-        *_entries("ingest", daemon.roots.content / "ingest"),
+        *_ingests(daemon),
         *_entries("build context", daemon.roots.build_cache / "running"),
         *_cgroups(daemon, running),
         *_links(daemon, running),
@@ -53,6 +54,14 @@ def _entries(what: str, directory: Path) -> list[str]:
     return [f"{what} {name}" for name in os.listdir(directory)] if directory.is_dir() else []
 
 
+def _ingests(daemon: Daemon) -> list[str]:
+    """Unfinished blobs, but for downloads, which a later pull goes on with."""
+    root = daemon.roots.content / "ingest"
+    found = [entry for entry in root.iterdir() if (entry / "ref").exists()] if root.exists() else []
+    refs = [(entry / "ref").read_text() for entry in found]
+    return [f"ingest {ref}" for ref in refs if not is_download(ref)]
+
+
 def _cgroups(daemon: Daemon, running: set[str]) -> list[str]:
     return [
         f"cgroup {path}"
@@ -80,14 +89,21 @@ def _links(daemon: Daemon, running: set[str]) -> list[str]:
 @contextmanager
 def registry_of(image: SampleImage, name: str, tag: str) -> Iterator[str]:
     """Serve an image by a registry in a thread; yield its `host:port`."""
+    with fake_registry() as served:
+        image.publish(served, name, tag)
+        yield served.host
+
+
+@contextmanager
+def fake_registry() -> Iterator[FakeRegistry]:
+    """Run a registry in a thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     served = FakeRegistry()
-    image.publish(served, name, tag)
     asyncio.run_coroutine_threadsafe(served.__aenter__(), loop).result()
     try:
-        yield served.host
+        yield served
     finally:
         asyncio.run_coroutine_threadsafe(served.__aexit__(None, None, None), loop).result()
         loop.call_soon_threadsafe(loop.stop)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from tiffin.registry.challenge import Challenge, parse_challenges
 from tiffin.registry.credentials import ANONYMOUS, Credentials, decode_auth, decode_auths, host_of
 from tiffin.registry.endpoints import RegistryOptions
 from tiffin.registry.errors import refusal
+from tiffin.registry.headers import next_link, retry_after_s
+from tiffin.registry.upload import parse_progress
 
 AUTH = {"username": "ann", "password": "ü?>~", "serveraddress": "https://r.example/v1/"}
 
@@ -88,3 +91,66 @@ def test_refusals(status: int, body: bytes, text: str) -> None:
 def test_bad_mirror() -> None:
     with pytest.raises(InvalidArgument, match="no scheme specified"):
         RegistryOptions(mirrors=("mirror.example",))
+
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120), (" 0 ", 0), ("", 0), ("-5", 0), ("1.5", 0), ("soon", 0), ("9" * 30, 0),
+        ("Wed, 04 Mar 2026 05:07:07 GMT", 60), ("Wed, 04 Mar 2026 05:05:07 GMT", 0),
+        ("Wed, 99 Mar 99999 05:05:07 GMT", 0), ("²", 0),
+    ],
+)  # fmt: skip
+def test_retry_after(text: str, seconds: float) -> None:
+    assert retry_after_s(text, NOW) == seconds
+
+
+@given(st.text(max_size=60))
+def test_retry_after_of_anything(text: str) -> None:
+    assert 0 <= retry_after_s(text, NOW) < 10**12
+
+
+@pytest.mark.parametrize(
+    ("headers", "target"),
+    [
+        (['</v2/x/tags/list?last=b>; rel="next"'], "/v2/x/tags/list?last=b"),
+        (["<a>; rel=prev, <b>; title=\"x, y\"; REL=next"], "b"),
+        (["<a>; rel=\"prev next\""], "a"),
+        (["<a>; rel=prev", "<b>;rel=next"], "b"),
+        (["<a>; rel=prev; rel=next"], ""),
+        (["a; rel=next"], ""), (["<a; rel=next"], ""), ([], ""), (["<a>"], ""),
+    ],
+)  # fmt: skip
+def test_next_link(headers: list[str], target: str) -> None:
+    assert next_link(headers) == target
+
+
+@given(st.lists(st.text(st.sampled_from('<>;,="\\ relnxt')), max_size=3))
+def test_next_link_of_anything(headers: list[str]) -> None:
+    found = next_link(headers)
+    assert not found or any(f"<{found}>" in header for header in headers)
+
+
+@given(st.text(st.characters(exclude_characters="<>", codec="latin-1")))
+def test_links_are_found_again(target: str) -> None:
+    assert next_link([f'<p>; rel="prev", <{target}>; rel="next"']) == target
+
+
+@given(st.text(st.sampled_from('Bearer ,="\\realm'), max_size=80))
+def test_challenges_of_anything(header: str) -> None:
+    for challenge in parse_challenges([header]):
+        assert challenge.scheme == challenge.scheme.lower()
+
+
+@given(st.integers(1, 10**17))
+def test_progress_of_uploads(size: int) -> None:
+    assert parse_progress(f"0-{size}") == parse_progress(f"bytes=0-{size}") == size + 1
+
+
+@given(st.text(max_size=20))
+def test_progress_of_anything(text: str) -> None:
+    assert parse_progress(text) >= 0
+    assert parse_progress("0-0") == parse_progress("") == parse_progress("5-9") == 0

@@ -244,7 +244,11 @@ class _Ingest:
         """Append; DataLoss if that is more than there should be."""
         if self.writer.offset + sum(map(len, batch)) > self.wanted.size:
             await self.refuse()
-        await self._context.run(_write_all, self.writer, batch)
+        try:
+            await self._context.run(_write_all, self.writer, batch)
+        except OSError:  # a full disk gets its space back
+            await self._context.run(self.writer.abort)
+            raise
 
     async def refuse(self) -> None:
         """Throw away what is there, since more comes than the manifest says; DataLoss."""
