@@ -37,9 +37,14 @@ class Scope:
 
     repository: str
     actions: str = "pull"
+    kind: str = "repository"
 
     def __str__(self) -> str:
-        return f"repository:{self.repository}:{self.actions}"
+        return f"{self.kind}:{self.repository}:{self.actions}"
+
+
+CATALOG = Scope("catalog", "*", "registry")
+"""For the list of all repositories."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,21 @@ import aiohttp
 from yarl import URL
 
 from tiffin.errors import InvalidArgument
-from tiffin.registry.auth import Authorizer, Scope
+from tiffin.registry.auth import CATALOG, Authorizer, Scope
 from tiffin.registry.credentials import ANONYMOUS, Credentials
 from tiffin.registry.endpoints import Endpoint
 from tiffin.registry.errors import RegistryError
 from tiffin.registry.headers import next_link
 from tiffin.registry.transport import Patience, Retry, Transport, parse_url
 from tiffin.registry.upload import Upload, parse_progress
-from tiffin.spec.descriptor import INDEXES, MANIFESTS, Descriptor, as_array, decode_object
+from tiffin.spec.descriptor import (
+    INDEXES,
+    MANIFESTS,
+    Descriptor,
+    as_array,
+    as_strings,
+    decode_object,
+)
 from tiffin.spec.digest import Digest, digest_bytes, parse_digest
 
 ACCEPTED = (*sorted(MANIFESTS), *sorted(INDEXES))
@@ -128,7 +135,8 @@ class RegistryClient:
     async def referrers(self, repository: str, subject: Digest) -> list[Descriptor]:
         """Return what refers to a manifest, following pagination; RegistryError."""
         found: list[Descriptor] = []
-        async for data in self._pages(repository, f"referrers/{subject}"):
+        url = self._url(repository, f"referrers/{subject}")
+        async for data in self._pages(url, Scope(repository)):
             entries = as_array(decode_object(data, "referrers").get("manifests"), "referrers")
             found += [Descriptor.from_json(entry, "referrers") for entry in entries]
             if not entries or len(found) > _MAX_REFERRERS:
@@ -138,7 +146,7 @@ class RegistryClient:
     async def tags(self, repository: str) -> list[str]:
         """Return all tags of a repository, following pagination; RegistryError."""
         found: list[str] = []
-        async for data in self._pages(repository, "tags/list"):
+        async for data in self._pages(self._url(repository, "tags/list"), Scope(repository)):
             try:
                 tags = json.loads(data).get("tags") or []
                 found += [tag for tag in tags if isinstance(tag, str)]
@@ -148,12 +156,27 @@ class RegistryClient:
                 raise RegistryError(f"{repository}: more than {_MAX_TAGS} tags")
         return found
 
-    async def _pages(self, repository: str, path: str) -> AsyncIterator[bytes]:
+    async def catalog(self) -> list[str]:
+        """Return all repositories that may be seen, following pagination; RegistryError."""
+        found: list[str] = []
+        async for data in self._pages(self._base.join(URL("_catalog")), CATALOG):
+            names = as_strings(decode_object(data, "catalog").get("repositories"), "catalog")
+            found += names or ()
+            if len(found) > _MAX_TAGS:
+                raise RegistryError(f"{self.endpoint.host}: more than {_MAX_TAGS} repositories")
+        return found
+
+    async def search(self, term: str, limit: int) -> list[Any]:
+        """Ask the index of the registry (its older API) for repositories; RegistryError."""
+        url = self._base.join(URL("/v1/search")).with_query(q=term, n=limit)
+        _, data = await self._transport.document("GET", url)
+        return as_array(decode_object(data, "search results").get("results"), "search results")
+
+    async def _pages(self, url: URL, scope: Scope) -> AsyncIterator[bytes]:
         """Yield the pages of a list; RegistryError for links that lead elsewhere or in circles."""
-        url = self._url(repository, path)
         seen = {url}
         while True:
-            response, data = await self._document("GET", url, Scope(repository))
+            response, data = await self._document("GET", url, scope)
             yield data
             link = next_link(response.headers.getall("Link", []))
             if not link:
@@ -161,7 +184,7 @@ class RegistryClient:
             url = response.url.join(parse_url(link, "next page"))
             if url.origin() != self._base.origin() or url in seen or len(seen) >= _MAX_PAGES:
                 raise RegistryError(
-                    f"{repository}: the link to the next page leads nowhere: {link[:200]}"
+                    f"{self.endpoint.host}: the link to the next page leads nowhere: {link[:200]}"
                 )
             seen.add(url)
 
@@ -295,6 +318,8 @@ class RegistryClient:
         return f"{prefix}/{repository}" if prefix else repository
 
     def _scope(self, scope: Scope) -> Scope:
+        if scope is CATALOG:
+            return scope
         return replace(scope, repository=self._name(scope.repository))
 
     def _url(self, repository: str, path: str) -> URL:

@@ -77,6 +77,8 @@ class FakeRegistry:
         self.ranges: dict[str, list[int]] = {}
         """Where the downloads of a blob began."""
         self.on_cut: Callable[[], None] = lambda: None
+        self.index: list[object] | None = None
+        """What `/v1/search` finds."""
         self.received = 0
         """Bytes of blobs that clients have sent."""
         self._uploads: dict[str, bytearray] = {}
@@ -89,6 +91,8 @@ class FakeRegistry:
         app.router.add_get("/token", self._token)
         app.router.add_post("/token", self._token)
         app.router.add_get("/foreign/{name}", self._foreign)
+        app.router.add_get("/v1/search", self._search)
+        app.router.add_get("/v2/_catalog", self._catalog)
         app.router.add_get("/v2/", self._ping)
         app.router.add_route("*", "/v2/{name:.+}/manifests/{ref}", self._manifest)
         app.router.add_route("*", "/v2/{name:.+}/blobs/uploads/", self._begin)
@@ -331,6 +335,14 @@ class FakeRegistry:
                     request.transport.abort()
                 raise ConnectionResetError("cut as told")
         self.received += len(stored) - begun
+
+    async def _search(self, _request: web.Request) -> web.Response:
+        if self.index is None:
+            return web.Response(status=404)
+        return web.json_response({"results": self.index})
+
+    async def _catalog(self, _request: web.Request) -> web.Response:
+        return web.json_response({"repositories": sorted(self.manifests)})
 
     async def _foreign(self, request: web.Request) -> web.Response:
         shown = request.headers.get("Authorization", "nobody")

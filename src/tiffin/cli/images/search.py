@@ -1,6 +1,7 @@
 """`search`: images of a registry's index."""
 
 from tiffin.cli.command import Command, Context
+from tiffin.cli.credentials import registry_auth
 from tiffin.cli.filters import parse_filters
 from tiffin.cli.flags import FILTER, Values, boolean, integer, listing, string
 from tiffin.cli.table import Row, print_rows
@@ -15,7 +16,8 @@ def run(context: Context, values: Values, arguments: list[str]) -> int:
     """Print what matches, the best known first."""
     query = {"term": arguments[0], "limit": values["limit"] or 0,
              "filters": parse_filters(values["filter"])}  # fmt: skip
-    found = context.api.get("/images/search", query)
+    headers = registry_auth(context, arguments[0])
+    found = context.api.call("GET", "/images/search", query, headers=headers).json()
     found.sort(key=lambda item: -item["star_count"])
 
     def row(item: dict[str, object]) -> Row:

@@ -1,30 +1,20 @@
-"""What registries are asked besides pulls and pushes: inspect, log in, search."""
+"""What registries are asked besides pulls and pushes: inspect, log in."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from yarl import URL
-
-from tiffin.api.filters import Filters
 from tiffin.api.types.images import AuthRequest, AuthResponse, DistributionInspect
 from tiffin.engine.images.access import RegistryAccess, explained
 from tiffin.engine.images.manifests import descriptor, platform
-from tiffin.errors import InvalidArgument, Unauthorized, Unimplemented
+from tiffin.errors import InvalidArgument, Unauthorized
 from tiffin.registry.client import RegistryClient
 from tiffin.registry.credentials import ANONYMOUS, Credentials, host_of
-from tiffin.registry.endpoints import DEFAULT_HOST, Endpoint
+from tiffin.registry.endpoints import DEFAULT_HOST
 from tiffin.registry.errors import RegistryError
-from tiffin.registry.transport import Transport
 from tiffin.spec.descriptor import INDEXES
 from tiffin.spec.image import parse_config, parse_index, parse_manifest
 from tiffin.spec.platform import Platform
 from tiffin.spec.reference import DEFAULT_DOMAIN, Reference
 
-SEARCH_FILTERS = frozenset(("is-official", "is-automated", "stars"))
-_INDEX = "index.docker.io"
-_MAX_RESULTS = 100
 _MAX_CONFIG = 8 << 20
 
 
@@ -85,28 +75,6 @@ class Remote:
             raise
         return AuthResponse(identity_token=token, status="Login Succeeded")
 
-    async def search(self, term: str, limit: int, filters: Filters) -> list[Mapping[str, Any]]:
-        """Ask an index for repositories; Unimplemented with the reason if there is no index."""
-        filters.validate(SEARCH_FILTERS)
-        if not 0 <= limit <= _MAX_RESULTS:
-            raise InvalidArgument(f"invalid limit {limit}: must be between 1 and {_MAX_RESULTS}")
-        first, slash, rest = term.partition("/")
-        is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
-        host, query = (first, rest) if is_host else (_INDEX, term)
-        url = URL(f"https://{host}/v1/search").with_query(q=query, n=limit or 25)
-        try:
-            async with Transport(
-                Endpoint(f"https://{host}"), user_agent=self.access.user_agent,
-                retry=self.access.retry,
-            ) as transport:  # fmt: skip
-                _, data = await transport.document("GET", url)
-            results = json.loads(data).get("results") or []
-        except RegistryError as error:
-            raise Unimplemented(f"no index to search at {host}: {error}") from error
-        except (ValueError, AttributeError, RecursionError) as error:
-            raise Unimplemented(f"no index to search at {host}: malformed answer") from error
-        return [item for item in map(_result, results) if item and _passes(item, filters)]
-
 
 async def _platforms(
     client: RegistryClient, repository: str, media_type: str, data: bytes
@@ -122,25 +90,3 @@ async def _platforms(
             if len(body) > _MAX_CONFIG:
                 raise InvalidArgument(f"{manifest.config.digest} is too large for a config")
     return [parse_config(bytes(body)).platform]
-
-
-def _result(raw: object) -> dict[str, Any]:
-    if not isinstance(raw, Mapping):
-        return {}
-    return {
-        "star_count": int(raw.get("star_count") or 0),
-        "is_official": bool(raw.get("is_official")),
-        "name": str(raw.get("name") or ""),
-        "is_automated": bool(raw.get("is_automated")),
-        "description": str(raw.get("description") or ""),
-    }
-
-
-def _passes(item: Mapping[str, Any], filters: Filters) -> bool:
-    for key, member in (("is-official", "is_official"), ("is-automated", "is_automated")):
-        if key in filters and filters.boolean(key) is not item[member]:
-            return False
-    stars = filters.get("stars")
-    if not all(text.isdecimal() for text in stars):
-        raise InvalidArgument(f"invalid filter 'stars={stars}'")
-    return all(item["star_count"] >= int(text) for text in stars)

@@ -255,9 +255,13 @@ class Images:
         verification = Verification(self._context, self._access, emit, repair, credentials)
         return await verification.run(refs)
 
-    async def search(self, term: str, limit: int, filters: Filters) -> list[Mapping[str, Any]]:
+    async def search(
+        self, term: str, limit: int, filters: Filters, credentials: Credentials = ANONYMOUS
+    ) -> list[Mapping[str, Any]]:
         """Search an index of repositories."""
-        return await self.remote.search(term, limit, filters)
+        from tiffin.engine.images.search import Search  # rare
+
+        return await Search(term, limit, filters, credentials).run(self._access)
 
     # Archives
 

@@ -113,7 +113,9 @@ class Images(Protocol):
     async def import_url(self, url: str, request: ImportRequest, emit: Progress = ...) -> Image:
         """Import a root filesystem from elsewhere."""
 
-    async def search(self, term: str, limit: int, filters: Filters) -> Sequence[Mapping[str, Any]]:
+    async def search(
+        self, term: str, limit: int, filters: Filters, credentials: Credentials = ANONYMOUS
+    ) -> Sequence[Mapping[str, Any]]:
         """Search an index."""
 
 
@@ -153,7 +155,8 @@ def _reading(images: Images) -> list[Route]:
         if not term:
             raise InvalidArgument("search term cannot be empty")
         limit = integer(request, "limit", 0)
-        return json_response(list(await images.search(term, limit, filters(request))))
+        found = await images.search(term, limit, filters(request), _credentials(request))
+        return json_response(list(found))
 
     return [
         Route("GET", "/images/json", list_),

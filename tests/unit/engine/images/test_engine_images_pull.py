@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tiffin.api.filters import Filters
 from tiffin.errors import DataLoss, InvalidArgument, NotFound, TiffinError
 from tiffin.images.store import download_ref
 from tiffin.images.write import create_image, write_blob
@@ -444,3 +445,31 @@ def foreign_manifest(image: SampleImage, registry: FakeRegistry, *urls: str) -> 
     layer = replace(manifest.layers[0], media_type=DOCKER_LAYER_FOREIGN, urls=urls)
     manifest = replace(manifest, layers=(layer, *manifest.layers[1:]))
     return replace(manifest, media_type=DOCKER_MANIFEST).encode()
+
+
+async def test_search(lab: ServiceLab, registry: FakeRegistry) -> None:
+    ONE.publish(registry, "team/app", "x")
+    ONE.publish(registry, "other", "x")
+    found = await lab.service.search(f"{registry.host}/app", 0, Filters())
+    assert [item["name"] for item in found] == [f"{registry.host}/team/app"]
+    registry.index = [
+        {"name": "one", "star_count": 7, "is_official": True, "is_automated": True},
+        {"name": "two", "star_count": 3, "description": "zwei"},
+        {"name": None}, "odd",
+    ]  # fmt: skip
+
+    async def names(limit: int = 0, **filters: str) -> list[str]:
+        wanted = Filters({key.replace("_", "-"): [value] for key, value in filters.items()})
+        found = await lab.service.search(f"{registry.host}/x", limit, wanted)
+        return [item["name"] for item in found]
+
+    assert await names() == ["one", "two"]
+    assert await names(1) == ["one"]
+    assert await names(stars="4") == ["one"]
+    assert await names(is_official="false") == ["two"]
+    assert await names(is_automated="true") == []
+    for wrong in ({"stars": "x"}, {"is_official": "maybe"}, {"colour": "red"}):
+        with pytest.raises(InvalidArgument, match="invalid filter"):
+            await names(**wrong)
+    with pytest.raises(InvalidArgument, match="invalid limit 101"):
+        await names(101)
