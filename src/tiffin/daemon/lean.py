@@ -7,8 +7,11 @@ import importlib.util
 import mimetypes
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVarTuple
 
 from tiffin.daemon.late import absent_modules, late_modules
 
@@ -74,7 +77,8 @@ def import_server() -> None:
     with late_modules(*_ASYNCIO_SPARES):
         importlib.import_module("asyncio")
         importlib.import_module("shutil")
-    with late_modules(*_MSGSPEC_SPARES):
+    # It takes the same names from `typing`, where they have been since Python 3.11.
+    with absent_modules("typing_extensions"), late_modules(*_MSGSPEC_SPARES):
         importlib.import_module("msgspec")
     defer_aiohttp_client()
     spare_mime_types()
@@ -83,11 +87,28 @@ def import_server() -> None:
         # Its server needs ssl for annotations only; the client half gets the real one.
         # FrozenList in C++ is a megabyte of libraries for the six lists of signals that we have.
         with absent_modules("ssl", "frozenlist._frozenlist"), late_modules(*_AIOHTTP_SPARES):
+            with _type_variables():
+                importlib.import_module("aiosignal")
             importlib.import_module("aiohttp.web")
     except (ImportError, TypeError, AttributeError):
         for name in set(sys.modules) - loaded:
             del sys.modules[name]
         importlib.import_module("aiohttp.web")
+
+
+@contextmanager
+def _type_variables() -> Iterator[None]:
+    """Spare `typing_extensions` where only a type variable's default is wanted, for checkers."""
+    if "typing_extensions" in sys.modules or sys.version_info >= (3, 13):
+        yield
+        return
+    module = ModuleType("typing_extensions")
+    vars(module)["TypeVarTuple"] = lambda name, **_: TypeVarTuple(name)
+    sys.modules[module.__name__] = module
+    try:
+        yield
+    finally:
+        del sys.modules[module.__name__]
 
 
 def defer_aiohttp_client() -> None:

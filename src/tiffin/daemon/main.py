@@ -9,9 +9,13 @@ import os
 import sys
 from collections.abc import Sequence
 
-from tiffin import __version__
-from tiffin.daemon import flags
-from tiffin.errors import InvalidArgument, TiffinError
+from tiffin.daemon.introspection import defer_inspect
+
+defer_inspect()  # before anything imports dataclasses
+
+from tiffin import __version__  # noqa: E402
+from tiffin.daemon import flags  # noqa: E402
+from tiffin.errors import InvalidArgument, TiffinError  # noqa: E402
 
 log = logging.getLogger("tiffin.daemon")
 

@@ -7,7 +7,8 @@ import pytest
 
 START = """
 import sys
-from tiffin.daemon import config, flags, instance, logging, main, sockets
+from tiffin.daemon import main
+from tiffin.daemon import config, flags, instance, logging, sockets
 assert not {"asyncio", "aiohttp", "msgspec", "shutil"} & set(sys.modules), "imported too early"
 from tiffin.daemon.lean import give_back, import_engine, import_server, share_heaps
 share_heaps()
@@ -39,7 +40,11 @@ def run(script: str) -> str:
 
 @pytest.fixture(scope="module")
 def loaded() -> set[str]:
-    script = "import_engine(); give_back(); print(*sys.modules)"
+    script = """
+import_engine()
+give_back()
+print(*(name for name, module in sys.modules.items() if type(module).__name__ != "_Deferred"))
+"""
     return set(run(script).split())
 
 
@@ -51,6 +56,11 @@ def test_an_idle_daemon_spares_what_it_rarely_needs(loaded: set[str]) -> None:
 def test_an_idle_daemon_loads_no_log_driver_for_far_away(loaded: set[str]) -> None:
     drivers = ("fluentd", "gelf", "journald", "syslog", "relay", "delivery")
     assert [name for name in drivers if f"tiffin.logs.{name}" in loaded] == []
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="its dataclasses need inspect themselves")
+def test_an_idle_daemon_inspects_nothing(loaded: set[str]) -> None:
+    assert sorted(loaded & {"ast", "dis", "inspect", "typing_extensions"}) == []
 
 
 def test_the_client_is_there_when_it_is_wanted() -> None:

@@ -29,6 +29,8 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class _Passwd:
+    """A line of /etc/passwd, passwd(5)."""
+
     name: str
     uid: int
     gid: int
@@ -37,6 +39,8 @@ class _Passwd:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
+    """A line of /etc/group, group(5)."""
+
     name: str
     gid: int
     members: tuple[str, ...]

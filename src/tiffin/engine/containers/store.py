@@ -18,6 +18,8 @@ from tiffin.state.retired import Retired
 
 @dataclass(frozen=True, slots=True)
 class _Write:
+    """A record to be written, None to be removed; `done` is who waits for it."""
+
     id: str
     record: ContainerRecord | None
     durable: bool

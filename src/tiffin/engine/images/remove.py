@@ -34,6 +34,8 @@ class Check(Flag):
 
 @dataclass(frozen=True, slots=True)
 class _Objection:
+    """Why an image is kept; `hard` ones cannot be overruled."""
+
     message: str
     hard: bool
     used: bool = False

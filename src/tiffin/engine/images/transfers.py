@@ -35,6 +35,8 @@ Watcher = Callable[[str, int], None]
 
 @dataclass(eq=False, slots=True)
 class _Transfer:
+    """A download under way, and who is told of it."""
+
     watchers: list[Watcher] = field(default_factory=list)
     state: tuple[str, int] = ("", 0)
     reported_at: float = 0.0

@@ -13,6 +13,8 @@ from tiffin.linux.cgroups.group import Group, OomNotice
 
 @dataclass(slots=True)
 class _Watched:
+    """A group whose kills are counted."""
+
     key: object
     group: Group
     notice: OomNotice
