@@ -19,6 +19,7 @@ _ARCHIVES_FAULT = {
 }  # fmt: skip
 _REFUSED_XATTR = {errno.ENOTSUP, errno.EPERM, errno.ENOSPC, errno.E2BIG, errno.ERANGE}
 _MAX_ID = 2**32 - 2
+_LAST_NS = (2**63 - 2) * 10**9
 _NODES = {
     EntryKind.CHARACTER: stat.S_IFCHR,
     EntryKind.BLOCK: stat.S_IFBLK,
@@ -102,7 +103,7 @@ class Extractor:
         try:
             reader.copy_to(fd)
             self._attributes(fd, entry)
-            os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+            os.utime(fd, ns=_time(entry))
         finally:
             os.close(fd)
 
@@ -113,7 +114,7 @@ class Extractor:
             self._attributes(fd, entry)
         finally:
             os.close(fd)
-        self._times[path] = entry.mtime_ns
+        self._times[path] = _time(entry)[0]
 
     def _make_directory(self, path: str) -> tuple[int, str]:
         parent, name = self.root.locate(path)
@@ -137,8 +138,7 @@ class Extractor:
         os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
         if entry.xattrs:
             self._set_xattrs(xattrs.at(parent, name), entry.xattrs)
-        ns = (entry.mtime_ns, entry.mtime_ns)
-        os.utime(name, ns=ns, dir_fd=parent, follow_symlinks=False)
+        os.utime(name, ns=_time(entry), dir_fd=parent, follow_symlinks=False)
 
     def _node(self, path: str, entry: Entry, kind: int) -> None:
         device = 0
@@ -157,8 +157,7 @@ class Extractor:
         chmod_at(parent, name, entry.mode)
         if entry.xattrs:
             self._set_xattrs(xattrs.at(parent, name), entry.xattrs)
-        ns = (entry.mtime_ns, entry.mtime_ns)
-        os.utime(name, ns=ns, dir_fd=parent, follow_symlinks=False)
+        os.utime(name, ns=_time(entry), dir_fd=parent, follow_symlinks=False)
 
     def _attributes(self, fd: int, entry: Entry) -> None:
         ids = self._ids(entry)
@@ -188,6 +187,12 @@ class Extractor:
         if not (0 <= entry.uid <= _MAX_ID and 0 <= entry.gid <= _MAX_ID):
             raise OSError(errno.EINVAL, f"invalid owner {entry.uid}:{entry.gid}")
         return self._maps.outside(entry.uid, entry.gid)
+
+
+def _time(entry: Entry) -> tuple[int, int]:
+    """Return both times of what an entry makes; those that cannot be are 0, as with Docker."""
+    mtime_ns = entry.mtime_ns if abs(entry.mtime_ns) <= _LAST_NS else 0
+    return mtime_ns, mtime_ns
 
 
 def blame(entry: Entry, error: OSError | OverflowError | ValueError) -> TiffinError:

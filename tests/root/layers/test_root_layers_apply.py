@@ -255,7 +255,6 @@ def test_many_layers_below(tmp_path: Path) -> None:
         Entry("dev", EntryKind.CHARACTER, minor=1 << 40),
         Entry("uid", uid=2**32 - 1),
         Entry("gid", gid=2**60),
-        Entry("time", mtime_ns=(10**19 - 1) * 10**9),
         symlink("empty", ""),
         symlink("long", "x" * 5000),
         hard_link("to-dir", "dir"),
@@ -268,6 +267,16 @@ def test_what_cannot_be_names_its_entry(tmp_path: Path, bad: Entry) -> None:
         with pytest.raises(InvalidArgument) as caught:
             apply_to(layer("file", directory("dir"), bad), out, form)
         assert bad.name[:20] in caught.value.message
+
+
+def test_times_that_cannot_be(tmp_path: Path) -> None:
+    for number, seconds in enumerate((10**19 - 1, -(2**63), 2**63)):
+        out = tmp_path / str(number)
+        out.mkdir()
+        time = {"mtime_ns": seconds * 10**9}
+        bad = [directory("d", **time), Entry("f", **time), symlink("s", "x", **time)]
+        apply_to(layer(*bad), out, Form.OVERLAY)
+        assert [os.lstat(out / name).st_mtime for name in "dfs"] == [0, 0, 0]
 
 
 def test_a_cut_layer(tmp_path: Path) -> None:
