@@ -38,6 +38,8 @@ IFLA_BR_NF_CALL_IPTABLES, IFLA_BR_NF_CALL_IP6TABLES = 36, 37
 IFLA_BRPORT_STATE, IFLA_BRPORT_MODE, IFLA_BRPORT_ISOLATED = 1, 4, 33
 BR_STATE_DISABLED = 0
 IFLA_MACVLAN_MODE = 1
+IFLA_IPVLAN_MODE, IFLA_IPVLAN_FLAGS = 1, 2
+IFLA_VLAN_ID = 1
 VETH_INFO_PEER = 1
 IFA_ADDRESS, IFA_LOCAL, IFA_BROADCAST, IFA_FLAGS = 1, 2, 4, 8
 IFA_F_NODAD = 0x02
@@ -71,6 +73,22 @@ class MacvlanMode(IntEnum):
     VEPA = 2
     BRIDGE = 4
     PASSTHRU = 8
+
+
+class IpvlanMode(IntEnum):
+    """On which layer an ipvlan and its parent talk; `L3S` passes connection tracking."""
+
+    L2 = 0
+    L3 = 1
+    L3S = 2
+
+
+class IpvlanFlag(IntEnum):
+    """Which ipvlans of one parent may reach each other."""
+
+    BRIDGE = 0
+    PRIVATE = 1
+    VEPA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +152,34 @@ def add_macvlan(
         + _kind("macvlan", nl.u32(IFLA_MACVLAN_MODE, mode))
     )
     return _create(payload, f"add macvlan {name} in the container")
+
+
+def add_ipvlan(
+    name: str, *, parent: int, netns: int, mode: IpvlanMode, flag: IpvlanFlag, mtu: int = 0
+) -> Request:
+    """Make an ipvlan on top of `parent` in the namespace of descriptor `netns`; it is down."""
+    data = nl.u16(IFLA_IPVLAN_MODE, mode) + nl.u16(IFLA_IPVLAN_FLAGS, flag)
+    payload = (
+        _link_header(name)
+        + _link_attributes(mtu=mtu)
+        + nl.u32(IFLA_LINK, parent)
+        + nl.u32(IFLA_NET_NS_FD, netns)
+        + _kind("ipvlan", data)
+    )
+    return _create(payload, f"add ipvlan {name} in the container")
+
+
+def add_vlan(name: str, *, parent: int, number: int) -> Request:
+    """Make the VLAN `number` of `parent`; it is down."""
+    payload = (
+        _link_header(name) + nl.u32(IFLA_LINK, parent) + _kind("vlan", nl.u16(IFLA_VLAN_ID, number))
+    )
+    return _create(payload, f"add vlan {name}")
+
+
+def add_dummy(name: str) -> Request:
+    """Make an interface that leads nowhere; it is down."""
+    return _create(_link_header(name) + _kind("dummy"), f"add dummy {name}")
 
 
 def set_link(
@@ -247,9 +293,13 @@ def delete_route(
 
 
 def default_route(gateway: Address, *, index: int = 0) -> Request:
-    """Route everything of the gateway's family through it."""
+    """Route everything of the gateway's family through it.
+
+    The unspecified address stands for no gateway: the interface itself leads everywhere.
+    """
     everything = ip_network("0.0.0.0/0" if gateway.version == 4 else "::/0")
-    return add_route(everything, gateway=gateway, index=index)
+    through = None if gateway.is_unspecified else gateway
+    return add_route(everything, gateway=through, index=index)
 
 
 def add_neighbour(index: int, address: Address, mac: str) -> Request:

@@ -31,6 +31,7 @@ from tiffin.networks.bridge_options import (
 )
 from tiffin.networks.driver import EndpointSpec, NetworkSpec, PortMapping, Sandbox
 from tiffin.networks.firewall import BridgeRules, Firewall, Published
+from tiffin.networks.interface_sysctls import write_interface_sysctls
 from tiffin.spec.ids import EndpointId, NetworkId
 
 LINGER_S = 2.0
@@ -161,6 +162,7 @@ class BridgeDriver:
                     *self._port_settings(network, endpoint),
                 ]
             )
+            write_interface_sysctls(sandbox.netns, endpoint.interface_name, endpoint.options)
             configure(inside, endpoint)
             self._firewall.publish(published(network, endpoint))
             undo.pop_all()

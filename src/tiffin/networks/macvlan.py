@@ -4,22 +4,24 @@ Such containers are reached from outside without translation; no ports are publi
 the host itself cannot reach them (that is how the kernel's macvlan works).
 """
 
-from tiffin.errors import InvalidArgument, NotFound
+from tiffin.errors import InvalidArgument
 from tiffin.linux import rtnetlink as rt
 from tiffin.linux.netlink import Channel
 from tiffin.networks.bridge import configure
 from tiffin.networks.bridge_options import mtu_option
 from tiffin.networks.driver import EndpointSpec, NetworkSpec, Sandbox
+from tiffin.networks.interface_sysctls import write_interface_sysctls
+from tiffin.networks.parents import Parents
 
-OPTION_PARENT = "parent"
 OPTION_MODE = "macvlan_mode"
 
 
 class MacvlanDriver:
     """Interfaces on top of a parent. `channel` is an rtnetlink channel of the host's namespace."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, parents: Parents) -> None:
         self._channel = channel
+        self._parents = parents
 
     @property
     def name(self) -> str:
@@ -27,21 +29,18 @@ class MacvlanDriver:
         return "macvlan"
 
     def create(self, network: NetworkSpec) -> None:
-        """Check the options; there is nothing to make before the first endpoint."""
+        """Check the options and make the parent if there is none."""
         _mode(network)
         mtu_option(network.options)
-        if not network.options.get(OPTION_PARENT):
-            raise InvalidArgument("macvlan needs the option parent: an interface of the host")
+        self._parents.ensure(network)
 
     def delete(self, network: NetworkSpec) -> None:
-        """Do nothing."""
+        """Remove the parent if it was made for the network."""
+        self._parents.remove(network)
 
     def attach(self, network: NetworkSpec, endpoint: EndpointSpec, sandbox: Sandbox) -> None:
         """Make the interface in the sandbox; it goes with its namespace."""
-        name = network.options[OPTION_PARENT]
-        parent = rt.find_link(self._channel, name)
-        if parent is None:
-            raise NotFound(f"invalid parent interface {name} of network {network.name}")
+        parent = self._parents.ensure(network)
         made = rt.add_macvlan(
             endpoint.interface_name,
             parent=parent.index,
@@ -50,9 +49,10 @@ class MacvlanDriver:
             mac=endpoint.mac_address,
             mtu=mtu_option(network.options) or parent.mtu,
         )
-        self._channel.execute([rt.set_link(parent.index, up=True), made])
+        self._channel.execute([made])
         inside = Channel(sandbox.rtnetlink)
         try:
+            write_interface_sysctls(sandbox.netns, endpoint.interface_name, endpoint.options)
             configure(inside, endpoint)
         except BaseException:
             inside.execute([rt.delete_link(endpoint.interface_name)])
@@ -73,4 +73,6 @@ def _mode(network: NetworkSpec) -> rt.MacvlanMode:
     try:
         return rt.MacvlanMode[word.upper()]
     except KeyError:
-        raise InvalidArgument(f"requested macvlan mode {word!r} is not valid") from None
+        raise InvalidArgument(
+            f"requested macvlan mode '{word}' is not valid, 'bridge' mode is the macvlan driver default"
+        ) from None

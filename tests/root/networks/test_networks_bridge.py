@@ -30,7 +30,7 @@ from tiffin.engine.networks.contract import Allocation, ConnectTarget
 from tiffin.engine.networks.records import network_spec
 from tiffin.engine.networks.service import ContainerNetworks, NetworkOptions, Networks
 from tiffin.engine.roots import Roots
-from tiffin.errors import FailedPrecondition, InvalidArgument, PermissionDenied
+from tiffin.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from tiffin.linux import nftables, rtnetlink
 from tiffin.linux.netlink import Channel
 from tiffin.networks.driver import Sandbox
@@ -676,8 +676,14 @@ def test_events(host: Host) -> None:
 def test_macvlan(host: Host) -> None:
     engine = Engine(host)
     subnet = IPAM(config=[IPAMConfig(subnet="203.0.113.0/24", gateway=OUTSIDE_ADDRESS)])
-    with pytest.raises(InvalidArgument, match="parent"):
-        engine.create("wire", driver="macvlan", ipam=subnet)
+    for driver in ("macvlan", "ipvlan"):
+        for parent, error in (
+            ("lo", InvalidArgument),
+            ("no0", NotFound),
+            ("eth0.9999", InvalidArgument),
+        ):
+            with pytest.raises(error):
+                engine.create("wire", driver=driver, ipam=subnet, options={"parent": parent})
     engine.create("wire", driver="macvlan", ipam=subnet, options={"parent": "eth0"})
     web = engine.up(
         "web",
@@ -692,6 +698,29 @@ def test_macvlan(host: Host) -> None:
     assert ask(web.namespace, OUTSIDE_ADDRESS, 82) == "203.0.113.50"
     asyncio.run(engine.networks.disconnect("wire", engine.target(web)))
     assert {link.name for link in rtnetlink.dump_links(Channel(web.namespace.rtnetlink))} == {"lo"}
+
+
+@in_new_host
+def test_settings_of_an_interface(host: Host) -> None:
+    engine = Engine(host)
+    option = "com.docker.network.endpoint.sysctls"
+    text = "net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.neigh.ifname.gc_stale_time=77"
+    web = engine.up("web", endpoints={"bridge": EndpointSettings(driver_opts={option: text})})
+    places = ("conf/eth0/log_martians", "neigh/eth0/gc_stale_time")
+    for place, value in zip(places, ("1", "77"), strict=True):
+        path = Path("/proc/sys/net/ipv4", place)
+        assert web.namespace.call(path.read_text).strip() == value
+    for wrong in (
+        "net.ipv4.conf.eth0.log_martians=1",
+        "kernel.x.y.IFNAME.z=1",
+        "net.ipv4.a.IFNAME.b",
+    ):
+        endpoints = {"bridge": EndpointSettings(driver_opts={option: wrong})}
+        with pytest.raises(InvalidArgument, match="unrecognised network interface sysctl"):
+            engine.allocate("wrong", endpoints=endpoints)
+    missing = {option: "net.ipv4.conf.IFNAME.nothing_like_it=1"}
+    with pytest.raises(FailedPrecondition, match="nothing_like_it"):
+        engine.up("missing", endpoints={"bridge": EndpointSettings(driver_opts=missing)})
 
 
 @in_new_host

@@ -452,6 +452,20 @@ def test_options_that_new_networks_get(context: Context) -> None:
         create(context, NetworkCreateRequest(name="three", options=wrong))
 
 
+def test_an_ipvlan_that_routes_by_itself(context: Context, driver: PaperDriver) -> None:
+    context = replace(context, drivers={**context.drivers, "ipvlan": driver})
+    options = {"parent": "eth7", "ipvlan_mode": "l3"}
+    made = create(context, NetworkCreateRequest(name="wire", driver="ipvlan", options=options))
+    assert [pool.gateway for pool in made.pools] == [""]
+    allocation = allocate(context, container("web", "wire"))
+    endpoint = allocation.endpoints[0][1]
+    assert (endpoint.gateway4, endpoint.mac_address) == ("0.0.0.0", "")
+    assert allocation.settings.networks["wire"].gateway == ""
+    wrong = {**options, "ipvlan_mode": "l4"}
+    with pytest.raises(InvalidArgument, match="requested ipvlan mode 'l4' is not valid"):
+        create(context, NetworkCreateRequest(name="two", driver="ipvlan", options=wrong))
+
+
 def test_unknown_networks_and_links(context: Context) -> None:
     with pytest.raises(NotFound, match="network nope not found"):
         allocate(context, container(mode="nope"))

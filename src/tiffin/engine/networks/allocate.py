@@ -32,6 +32,8 @@ from tiffin.networks.bridge import mac_of, random_mac, target_of
 from tiffin.networks.bridge_options import OPTION_HOST_BINDING, GatewayMode, gateway_mode
 from tiffin.networks.driver import PortMapping
 from tiffin.networks.host_ports import BoundSocket, PortWish, has_ipv6, merge
+from tiffin.networks.interface_sysctls import interface_sysctls
+from tiffin.networks.ipvlan import routes_itself
 from tiffin.spec.ids import new_id
 from tiffin.state.networks import EndpointRecord, NetworkRecord
 
@@ -103,11 +105,12 @@ def plan_endpoint(
 
     `used` are the container's other interfaces, `reserved` names that others want to have.
     """
+    interface_sysctls(wish.driver_opts or {})
     ipv4, gateway4 = _address(context, network, wish, 4)
     ipv6, gateway6 = _address(context, network, wish, 6)
     has_interface = network.driver not in ("host", "null")
     mac = canonical_mac(wish.mac_address)
-    if not mac and has_interface:
+    if not mac and has_interface and network.driver != "ipvlan":
         mac = mac_of(IPv4Address(bare(ipv4))) if ipv4 else random_mac()
     return EndpointRecord(
         id=new_id(),
@@ -191,7 +194,12 @@ def _address(
         return "", ""
     taken = taken_addresses(context.registry.endpoints_on(network.id))
     address = context.ipam.address(pool(record), taken, wanted)
-    gateway = "" if network.internal else record.gateway
+    if routes_itself(network.driver, network.options):
+        gateway = ALL_IPV4 if version == 4 else ALL_IPV6
+    else:
+        gateway = record.gateway
+    if network.internal:
+        gateway = ""
     return f"{address}/{ip_network(record.subnet).prefixlen}", gateway
 
 

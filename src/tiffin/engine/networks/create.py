@@ -25,6 +25,7 @@ from tiffin.networks.bridge_options import (
     BridgeOptions,
 )
 from tiffin.networks.ipam import Address, PoolWish, Subnet
+from tiffin.networks.ipvlan import routes_itself
 from tiffin.spec.ids import new_id
 from tiffin.state.networks import NetworkRecord, PoolRecord
 
@@ -220,7 +221,7 @@ def _gatewayless(driver: str, options: dict[str, str], *, internal: bool) -> lis
     if driver == "bridge":
         read = BridgeOptions.read(options)
         return [version for version in (4, 6) if not read.has_gateway(version, internal=internal)]
-    return [4, 6] if internal or driver == "ipvlan" else []
+    return [4, 6] if internal or routes_itself(driver, options) else []
 
 
 def _options(context: Context, request: NetworkCreateRequest, driver: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from tiffin.api.types.networks import (
 )
 from tiffin.engine.networks.context import DEFAULT_NETWORK, PREDEFINED
 from tiffin.engine.networks.contract import ContainerNetworks
-from tiffin.engine.networks.published_ports import port_map
+from tiffin.engine.networks.published_ports import ALL_IPV4, ALL_IPV6, port_map
 from tiffin.engine.networks.records import bare, prefix_length
 from tiffin.engine.networks.registry import Registry
 from tiffin.state.networks import EndpointRecord, NetworkRecord
@@ -107,8 +107,13 @@ def _endpoint(
     if record is None:
         return shown
     shown.endpoint_id, shown.mac_address = record.id, record.mac
-    shown.gateway, shown.ipv6_gateway = record.gateway4, record.gateway6
+    shown.gateway, shown.ipv6_gateway = _shown(record.gateway4), _shown(record.gateway6)
     shown.ip_address, shown.ip_prefix_len = bare(record.ipv4), prefix_length(record.ipv4)
     shown.global_ipv6_address = bare(record.ipv6)
     shown.global_ipv6_prefix_len = prefix_length(record.ipv6)
     return shown
+
+
+def _shown(gateway: str) -> str:
+    """Return "" where the interface itself leads outside."""
+    return "" if gateway in (ALL_IPV4, ALL_IPV6) else gateway

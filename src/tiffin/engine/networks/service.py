@@ -38,8 +38,10 @@ from tiffin.networks.firewall import Firewall
 from tiffin.networks.host import HostDriver
 from tiffin.networks.host_ports import HostPorts
 from tiffin.networks.ipam_local import AddressPool, LocalIpam
+from tiffin.networks.ipvlan import IpvlanDriver
 from tiffin.networks.macvlan import MacvlanDriver
 from tiffin.networks.null import NullDriver
+from tiffin.networks.parents import Parents
 from tiffin.spec.ids import ContainerId
 from tiffin.state.database import Database
 from tiffin.state.networks import NetworkRecord, NetworkRepository
@@ -258,6 +260,8 @@ def make_context(roots: Roots, database: Database, options: NetworkOptions) -> C
     channel = rtnetlink.open_channel()
     firewall = Firewall(roots.tag, nftables.open_channel())
     bridges = BridgeDriver(roots.tag, channel, firewall, forward=options.ip_forward)
+    parents = Parents(roots.tag, channel)
+    macvlans, ipvlans = MacvlanDriver(channel, parents), IpvlanDriver(channel, parents)
     return Context(
         roots=roots,
         options=options,
@@ -266,7 +270,7 @@ def make_context(roots: Roots, database: Database, options: NetworkOptions) -> C
         channel=channel,
         firewall=firewall,
         bridges=bridges,
-        drivers=_by_name([bridges, MacvlanDriver(channel), HostDriver(), NullDriver()]),
+        drivers=_by_name([bridges, macvlans, ipvlans, HostDriver(), NullDriver()]),
         ipam=_ipam(roots, options),
         host_ports=HostPorts(),
     )
