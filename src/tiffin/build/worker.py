@@ -3,7 +3,6 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from tiffin.content.store import ContentStore
 from tiffin.images.image import Image
 from tiffin.images.lease import Lease
 from tiffin.snapshots.snapshotter import Snapshotter
+from tiffin.spec.times import format_time
 
 if TYPE_CHECKING:
     from tiffin.build.cache import BuildCache
@@ -44,16 +44,8 @@ class Worker:
 
     def created(self) -> str:
         """Return the time of a step that ends now, RFC 3339."""
-        return rfc3339(self.now_ns())
+        return format_time(self.now_ns())
 
     def now_ns(self) -> int:
         """Return the time that new files get, Unix ns."""
         return time.time_ns() if self.epoch is None else self.epoch * 10**9
-
-
-def rfc3339(nanoseconds: int) -> str:
-    """Format Unix ns as Go does, in UTC."""
-    seconds, rest = divmod(nanoseconds, 10**9)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    fraction = f".{rest:09d}".rstrip("0").rstrip(".")
-    return f"{text}{fraction}Z"

@@ -101,7 +101,7 @@ class Commits:
         self, container: Container, request: CommitRequest, config: ContainerConfig
     ) -> Image:
         from tiffin.build.layer import store_layer  # the builder, which an idle daemon spares
-        from tiffin.build.worker import rfc3339
+        from tiffin.spec.times import format_time
 
         spec = container.spec
         base = self._base(container)
@@ -121,7 +121,7 @@ class Commits:
             if layer is None:  # not with keep_empty
                 raise FailedPrecondition(f"container {spec.id} gave no layer")
             history = History(
-                created=rfc3339(time.time_ns()), created_by=command_of(spec.config),
+                created=format_time(time.time_ns()), created_by=command_of(spec.config),
                 author=request.author, comment=request.comment,
             )  # fmt: skip
             image = _image_config(base, spec.platform, config, history)

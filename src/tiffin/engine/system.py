@@ -3,9 +3,9 @@
 import asyncio
 import os
 import platform
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from tiffin import __version__
@@ -32,6 +32,7 @@ from tiffin.engine.host import Host, ipv4_forwarding
 from tiffin.engine.roots import Roots
 from tiffin.errors import InvalidArgument
 from tiffin.linux.cgroups.support import Support
+from tiffin.spec.times import format_time
 
 DISK_USAGE_TYPES = ("container", "image", "volume", "build-cache")
 _GO_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
@@ -159,7 +160,7 @@ class System:
             fds=len(os.listdir("/proc/self/fd")) - 1,
             oom_kill_disable=host.support.oom_kill_disable,
             goroutines=len(asyncio.all_tasks()),
-            system_time=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            system_time=format_time(time.time_ns()),
             logging_driver=settings.log_driver,
             cgroup_version=str(host.support.version),
             event_listeners=self._events.listeners,

@@ -9,7 +9,7 @@ def measure(path: Path | str) -> tuple[int, int]:
     """Return (bytes, inodes) of the trusted tree `path`, hard links counted once.
 
     Bytes are the lengths of files and symlinks, without directories, as Docker counts. What
-    vanishes meanwhile is left out. OSError if `path` itself is no directory.
+    vanishes meanwhile, or lies too deep for a path, is left out. OSError if `path` itself is no directory.
     """
     size, inodes = 0, 1
     linked: set[tuple[int, int]] = set()
@@ -17,7 +17,7 @@ def measure(path: Path | str) -> tuple[int, int]:
     while pending:
         try:
             entries = os.scandir(pending.pop())
-        except FileNotFoundError:
+        except OSError:  # vanished, or a path that a container has made too long
             if inodes == 1 and not pending:
                 raise
             continue
@@ -25,7 +25,7 @@ def measure(path: Path | str) -> tuple[int, int]:
             for entry in entries:
                 try:
                     status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
+                except OSError:
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(entry.path)
@@ -65,7 +65,7 @@ class Allocation:
                 for entry in entries:
                     try:
                         status = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:
+                    except OSError:
                         continue
                     if status.st_dev == root.st_dev:
                         total += self._count(status)

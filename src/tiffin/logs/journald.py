@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from tiffin.logs.dial import DialError
 from tiffin.logs.messages import Message
 from tiffin.logs.remote import LogSource, Retry
-from tiffin.logs.times import format_time
+from tiffin.spec.times import format_time
 
 SOCKET = "/run/systemd/journal/socket"
 _ERR, _INFO = 3, 6

@@ -6,7 +6,7 @@ from pathlib import Path
 from tiffin.logs import json_format
 from tiffin.logs.json_format import PARTIAL_SIZE
 from tiffin.logs.rotation import RotatingFile
-from tiffin.logs.times import format_time
+from tiffin.spec.times import format_time
 
 
 class JsonFileDriver:

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tiffin.runtime import config, console_socket
 from tiffin.runtime.own import OwnRuntime
 from tiffin.runtime.own_task import OwnTask
 from tiffin.runtime.runtime import CreateOptions, Stdio
+from tiffin.spec.times import format_time
 
 INHERITED = Stdio(0, 1, 2)
 _MOST_PROCESSORS = 8192
@@ -196,15 +198,12 @@ def _check_resources(linux: JsonObject) -> None:
     """Raise InvalidArgument for limits that cannot be read, before anything is made of them."""
     try:
         open_group(str(linux["cgroupsPath"])).join_files(linux.get("resources") or {})
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InvalidArgument(f"linux.resources: {type(error).__name__} {error}") from error
+    except ValueError as error:
+        raise InvalidArgument(f"linux.{error}") from error
 
 
 def _record(container_id: str, bundle: Path, document: JsonObject, task: OwnTask) -> Record:
-    from datetime import UTC, datetime
-
     pid = task.init.pid
-    created = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return Record(
         id=container_id,
         pid=pid,
@@ -212,7 +211,7 @@ def _record(container_id: str, bundle: Path, document: JsonObject, task: OwnTask
         bundle=str(bundle),
         rootfs=document["root"]["path"],
         cgroup=task.group.path,
-        created=created,
+        created=format_time(time.time_ns()),
         owner=os.geteuid(),
     )
 

@@ -71,3 +71,19 @@ def test_realtime_is_granted_by_the_parents_that_we_made(tag: str) -> None:
     finally:
         first.remove()
         second.remove()
+
+
+def test_a_shorter_period_under_a_limited_parent(tag: str) -> None:
+    place = detect().v1["cpu"]
+    group = open_group(f"{tag}/c")
+    group.create({"cpu": {"quota": 40_000, "period": 100_000}}, no_warning)
+    try:
+        Path(f"{place}/{tag}/cpu.cfs_quota_us").write_text("50000")
+        # With the old quota that would be twice what a processor has.
+        group.update({"cpu": {"quota": 8_000, "period": 20_000}}, no_warning)
+        assert Path(f"{place}/{tag}/c/cpu.cfs_period_us").read_text() == "20000\n"
+        assert Path(f"{place}/{tag}/c/cpu.cfs_quota_us").read_text() == "8000\n"
+        with pytest.raises(OSError, match="cfs_quota_us"):
+            group.update({"cpu": {"quota": 30_000, "period": 10_000}}, no_warning)
+    finally:
+        group.remove()

@@ -402,3 +402,13 @@ def test_many_starts_leak_nothing(rig: Rig) -> None:
         text, ended = rig.run(rig.config("echo", "hello"))
         assert (text, ended.status) == ("hello\n", 0)
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_child_is_made_ahead_only_where_groups_are_joined_by_files(rig: Rig) -> None:
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    before = set(children.read_text().split())
+    rig.runtime.prepare()
+    made = set(children.read_text().split()) - before
+    assert len(made) == (1 if rig.runtime.layout.version == 1 else 0)
+    assert rig.run(rig.config("sh", "-c", "exit 7"))[1].status == 7  # with it or without
+    assert not made & set(children.read_text().split())

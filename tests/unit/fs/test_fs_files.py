@@ -1,4 +1,5 @@
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from tiffin.fs import atomic, xattrs
 from tiffin.fs.copy import CopyOptions, TreeCopy, copy_data
 from tiffin.fs.locks import locked, try_lock
 from tiffin.fs.rooted import Root
-from tiffin.fs.usage import measure
+from tiffin.fs.usage import Allocation, measure
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -102,3 +103,19 @@ def test_attributes_of_the_host_do_not_travel() -> None:
     staying = ["security.selinux", "trusted.overlay.opaque", "user.overlay.redirect", "system.nfs4"]
     assert all(map(xattrs.travels, travelling))
     assert not any(map(xattrs.travels, staying))
+
+
+def test_usage_leaves_out_what_is_too_deep_for_a_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x" * 10)
+    here, name = os.open(tmp_path, os.O_RDONLY), "d" * 200
+    for _ in range(25):
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    size, inodes = measure(tmp_path)
+    assert size == 10
+    assert inodes > 10
+    Allocation().of(tmp_path)
+    subprocess.run(["rm", "-r", str(tmp_path / name)], check=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiffin.linux.cgroups import device_filter, devices, hierarchy, layout, stats, v1, v2
@@ -265,3 +265,59 @@ def test_device_programs_agree_with_their_rules(rules: list[DeviceRule]) -> None
     ):
         found = interpret(program, kind, access, major, minor)
         assert found == may(tuple(rules), kind, access, major, minor)
+
+
+@pytest.mark.parametrize(
+    ("resources", "words"),
+    [
+        ({"memory": []}, "resources.memory must be an object"),
+        ({"memory": {"limit": "1g"}}, "resources.memory.limit must be an integer"),
+        ({"cpu": {"quota": True}}, "resources.cpu.quota must be an integer"),
+        ({"cpu": {"cpus": 1}}, "resources.cpu.cpus must be a string"),
+        ({"blockIO": {"weightDevice": {}}}, "resources.blockIO.weightDevice must be an array"),
+        ({"blockIO": {"throttleReadBpsDevice": [{"major": 8}]}}, r"\[0\].minor must be given"),
+        ({"hugepageLimits": ["2MB"]}, r"resources.hugepageLimits\[0\] must be an object"),
+        ({"devices": {}}, "resources.devices must be an array"),
+        ({"unified": []}, "resources.unified must be an object"),
+    ],
+)
+def test_limits_of_another_shape_are_refused_by_name(resources: dict[str, Any], words: str) -> None:
+    for version in (v1, v2):
+        with pytest.raises(ValueError, match=words):
+            version.plan(resources)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["limit", "swap", "cpus", "quota", "devices", "type", "major", "rate",
+                             "weightDevice", "priorities", "pageSize", "memory.max"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.dictionaries(
+        st.sampled_from(["memory", "cpu", "pids", "blockIO", "hugepageLimits", "network", "devices",
+                         "unified"]),
+        JSON,
+    )
+)  # fmt: skip
+def test_no_limits_give_anything_but_a_plan_or_value_error(resources: dict[str, Any]) -> None:
+    for version in (v1, v2):
+        try:
+            version.plan(resources)
+        except ValueError:
+            continue
+
+
+def test_v1_has_no_unified_limits() -> None:
+    with pytest.raises(ValueError, match="cannot use unified on cgroup v1"):
+        v1.plan({"unified": {"memory.high": "9"}})

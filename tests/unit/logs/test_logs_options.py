@@ -10,7 +10,8 @@ from tiffin.errors import FailedPrecondition, InvalidArgument
 from tiffin.logs import select
 from tiffin.logs.attributes import LogSubject, attributes
 from tiffin.logs.options import REGISTERED, FileOptions, parse
-from tiffin.logs.times import fixed_width, format_time, parse_time
+from tiffin.logs.times import fixed_width, parse_time
+from tiffin.spec.times import format_time
 
 GELF_UDP = {"gelf-address": "udp://127.0.0.1:12201"}
 GELF_TCP = {"gelf-address": "tcp://127.0.0.1:12201"}

@@ -3,7 +3,6 @@
 import re
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from tiffin.api.filters import Filters
 from tiffin.api.types.build import BuildCacheRecord, PruneReport
@@ -11,11 +10,11 @@ from tiffin.build.cache import BuildCache, Record
 from tiffin.build.cache_mounts import CacheMounts
 from tiffin.build.dockerfile.source import SyntaxProblem
 from tiffin.build.dockerfile.words import duration_ns
-from tiffin.build.worker import rfc3339
 from tiffin.engine.build.request import PruneRequest
 from tiffin.errors import InvalidArgument
 from tiffin.images.store import ImageStore
 from tiffin.spec.digest import hex_of
+from tiffin.spec.times import format_time, parse_time
 
 ID_LENGTH = 25
 ALLOWED = frozenset(
@@ -46,7 +45,7 @@ def _shown(record: Record, in_use: set[str]) -> BuildCacheRecord:
         parents=[hex_of(record.parent)[:ID_LENGTH]] if record.parent else [],  # type: ignore[arg-type]
         type="regular", description=record.description, in_use=False,
         shared=layer is not None and layer.chain_id in in_use, size=record.size,
-        created_at=rfc3339(record.created_ns), last_used_at=rfc3339(record.used_ns),
+        created_at=format_time(record.created_ns), last_used_at=format_time(record.used_ns),
         usage_count=record.uses,
     )  # fmt: skip
 
@@ -125,15 +124,12 @@ def _until(filters: Filters) -> int | None:
         raise InvalidArgument("more than one until filter specified")
     text = values[0]
     if re.fullmatch(r"\d+(\.\d+)?", text):
-        return int(float(text) * 10**9)
+        return int(text.partition(".")[0]) * 10**9
     try:
         return time.time_ns() - duration_ns(text)
     except SyntaxProblem:
         pass
     try:
-        moment = datetime.fromisoformat(text)
+        return parse_time(text)
     except ValueError:
         raise InvalidArgument(f'"until" filter expects a duration or timestamp: {text}') from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp() * 10**9)

@@ -162,7 +162,10 @@ def _argument(argument: JsonObject) -> JsonObject:
 
 def _action(text: object) -> str:
     if text == "SCMP_ACT_NOTIFY":
-        raise InvalidArgument("seccomp profile: SCMP_ACT_NOTIFY is not supported")
+        raise InvalidArgument(
+            "seccomp profile: SCMP_ACT_NOTIFY is not supported: containers of this daemon have no"
+            " agent to ask; `tiffin-runtime` below another engine has"
+        )
     if not isinstance(text, str) or text not in _ACTIONS:
         raise ValueError(f"unknown action {text!r}")
     return text

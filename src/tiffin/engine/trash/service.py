@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from tiffin.api.types.trash import (
@@ -19,6 +18,7 @@ from tiffin.api.types.trash import (
 from tiffin.engine.trash.contract import Owner
 from tiffin.errors import NotFound, TiffinError
 from tiffin.spec.digest import without_algorithm
+from tiffin.spec.times import format_time
 from tiffin.state.retired import Operation, Retired, RetiredRecords
 
 log = logging.getLogger(__name__)
@@ -245,4 +245,4 @@ def _wire(item: Retired) -> TrashItem:
 
 
 def _rfc3339(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return format_time(int(seconds) * 10**9)

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 from tiffin.api.filters import Filters
@@ -18,6 +18,7 @@ from tiffin.engine.volumes.registry import VolumeRegistry, VolumeState
 from tiffin.errors import Conflict, NotFound, TiffinError
 from tiffin.spec.ids import new_id
 from tiffin.spec.mount import Mount
+from tiffin.spec.times import format_time
 from tiffin.state.retired import Retired
 from tiffin.state.volumes import VolumeRow, VolumeRows, retired_volume
 from tiffin.volumes.driver import VolumeDriver, VolumeSpec
@@ -233,7 +234,7 @@ class Volumes:
                 f'create {name}: error looking up volume plugin {driver}: plugin "{driver}"'
                 " not found"
             )
-        created_at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        created_at = format_time(int(time.time()) * 10**9)
         spec = VolumeSpec(
             new_id(), name, self._driver.name, options, labels, created_at,
             ANONYMOUS_LABEL in labels,

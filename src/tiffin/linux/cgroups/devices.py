@@ -42,10 +42,15 @@ def parse(rules: list[dict[str, Any]]) -> tuple[DeviceRule, ...]:
 
 
 def _rule(rule: dict[str, Any]) -> DeviceRule:
-    kind = {"": "a", "u": "c"}.get(rule.get("type") or "", rule.get("type") or "a")
-    access = rule.get("access") or "rwm"
+    word, access = rule.get("type") or "a", rule.get("access") or "rwm"
+    if not isinstance(word, str) or not isinstance(access, str):
+        raise ValueError(f"invalid device rule {rule}")
+    kind = "c" if word == "u" else word
     if kind not in ("a", "b", "c") or set(access) - set("rwm"):
         raise ValueError(f"invalid device rule {rule}")
+    for key in ("major", "minor"):
+        if not isinstance(rule.get(key), int | None):
+            raise ValueError(f"invalid device rule {rule}: {key} must be an integer")
     major, minor = (ALL if rule.get(key) is None else int(rule[key]) for key in ("major", "minor"))
     return DeviceRule(bool(rule.get("allow")), kind, major, minor, access)
 

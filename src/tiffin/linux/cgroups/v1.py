@@ -31,6 +31,7 @@ from tiffin.linux.cgroups.group import (
     write_each,
 )
 from tiffin.linux.cgroups.layout import Layout
+from tiffin.linux.cgroups.resources import check
 
 ALWAYS = ("devices", "memory", "cpu", "cpuacct", "cpuset", "pids", "freezer", "blkio")
 _THROTTLES = {
@@ -44,11 +45,23 @@ _OLD_NAMES = {
     "blkio.bfq.weight_device": "blkio.weight_device",
 }
 """Of the scheduler that Linux 5.0 removed."""
+_SECOND_TRY = {
+    "memory.limit_in_bytes": "memory.memsw.limit_in_bytes",
+    "cpu.cfs_period_us": "cpu.cfs_quota_us",
+}
+"""What may only be possible after the setting that follows it.
+
+Lowering goes limit first, raising goes memory+swap first (memory.txt §8); a shorter period with the
+old quota may be more than the parent's share.
+"""
 _FREEZE_TIMEOUT_S = 10.0
 
 
 def plan(resources: Resources) -> tuple[Setting, ...]:
     """Return what to write for the resources that are named, in order; ValueError."""
+    check(resources)
+    if resources.get("unified"):
+        raise ValueError("invalid configuration: cannot use unified on cgroup v1")
     return (
         *_devices(resources),
         *_memory(resources.get("memory") or {}),
@@ -345,7 +358,6 @@ class GroupV1:
         pending: Setting | None = None
         for setting in settings[done:]:
             if pending is not None:
-                # Lowering goes limit first, raising goes memory+swap first (memory.txt §8).
                 self._write(setting, warn)
                 self._write(pending, warn)
                 pending = None
@@ -353,12 +365,8 @@ class GroupV1:
             try:
                 self._write(setting, warn)
             except OSError as error:
-                follows = any(item.file == "memory.memsw.limit_in_bytes" for item in settings)
-                if (
-                    error.errno == errno.EINVAL
-                    and setting.file == "memory.limit_in_bytes"
-                    and follows
-                ):
+                other = _SECOND_TRY.get(setting.file, "")
+                if error.errno == errno.EINVAL and any(item.file == other for item in settings):
                     pending = setting
                     continue
                 raise

@@ -24,6 +24,7 @@ from tiffin.linux.cgroups.group import (
     write,
 )
 from tiffin.linux.cgroups.layout import Layout
+from tiffin.linux.cgroups.resources import check
 
 _FREEZE_TIMEOUT_S = 10.0
 _IO_LIMITS = {
@@ -39,6 +40,7 @@ def plan(resources: Resources, *, bfq: bool = False) -> tuple[Setting, ...]:
 
     `bfq`: block I/O weights are those of the BFQ scheduler, which has v1's range.
     """
+    check(resources)
     return (
         *_memory(resources.get("memory") or {}),
         *_cpu(resources.get("cpu") or {}),
