@@ -119,6 +119,10 @@ def image_archive() -> bytes:
     if busybox is None:
         raise SystemExit("a static busybox is needed (Debian: busybox-static)")
     with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name in ("proc", "dev", "sys", "etc"):  # as in any image, and in the floor's tree
+            directory = tarfile.TarInfo(name)
+            directory.type, directory.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(directory)
         tar.add(busybox, "bin/busybox")
         for name in ("sh", "true", "sleep", "cat", "yes", "head", "wc"):
             link = tarfile.TarInfo(f"bin/{name}")

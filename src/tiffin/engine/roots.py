@@ -66,6 +66,11 @@ class Roots:
         return self.tasks / container_id
 
     @property
+    def discarded(self) -> Path:
+        """Task directories that are about to be removed."""
+        return self.exec / "discarded"
+
+    @property
     def networks(self) -> Path:
         """Names files, one per network and container, that shims answer DNS from."""
         return self.exec / "networks"

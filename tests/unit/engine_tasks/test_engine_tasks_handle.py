@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +57,9 @@ class Rig:
         self.directory = directory
         self.shim = Shim(theirs)
         self.group = GroupV2("/x", Layout(unified=str(directory)))
-        self.handle = Handle(ours, directory, self._clean_up, lambda: self.group, OomWatch())
+        self.handle = Handle(
+            ours, directory, self._clean_up, lambda: self.group, OomWatch(), shutil.rmtree
+        )
 
     async def _clean_up(self) -> None:
         self.cleaned += 1

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import shutil
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -68,7 +67,8 @@ class Handle:
     """See `TaskHandle` in the contract.
 
     `clean_up` kills and removes what a shim that died has left in the kernel; `find_group` tells
-    the task's cgroup, which the daemon reads itself: asking would wake the shim's keeper up.
+    the task's cgroup, which the daemon reads itself: asking would wake the shim's keeper up. `discard`
+    removes the task's directory.
     """
 
     def __init__(
@@ -78,12 +78,14 @@ class Handle:
         clean_up: CleanUp,
         find_group: Callable[[], Group],
         oom: OomWatch,
+        discard: Callable[[Path], None],
     ) -> None:
         self._directory = directory
         self._clean_up = clean_up
         self._find_group = find_group
         self._found_group: Group | None = None
         self._oom = oom
+        self._discard = discard
         self._connection = Connection(channel, self._on_event, self._on_lost)
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
         self._execs: dict[str, Exec] = {}
@@ -255,7 +257,7 @@ class Handle:
         if not self._exit.done():
             self._end(Exit(EXIT_LOST, time.time_ns(), error="the task was deleted"))
         self._tell_faults()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._discard(self._directory)
 
     def _tell_faults(self) -> None:
         """Log what the shim noted that nobody could be told of."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from tiffin.engine.roots import Roots
 from tiffin.engine.tasks.contract import Exit, OciBinary, TaskRequest
+from tiffin.engine.tasks.discarded import Discarded
 from tiffin.engine.tasks.handle import EXIT_LOST, Handle
 from tiffin.engine.tasks.oom import OomWatch
 from tiffin.engine.tasks.spawner import Spawner
@@ -44,6 +44,7 @@ class Tasks:
         self._handles: weakref.WeakSet[Handle] = weakref.WeakSet()
         self._ended: set[Path] = set()
         self._oom = OomWatch()
+        self._discarded = Discarded(roots.discarded)
         self._layout = cache(detect)
 
     @property
@@ -55,6 +56,7 @@ class Tasks:
         """Warm the spawner up."""
         self._roots.tasks.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._spawner.start()
+        await self._discarded.start()
         with suppress(OSError):  # the first container tells what is wrong
             await asyncio.to_thread(self._standing_group().create, {}, _ignore)
 
@@ -67,6 +69,7 @@ class Tasks:
         for directory in tuple(self._ended):
             self._forget(directory)
         await self._spawner.close()
+        await self._discarded.close()
         with suppress(OSError):
             await asyncio.to_thread(self._standing_group().remove)
 
@@ -91,7 +94,7 @@ class Tasks:
                 await asyncio.to_thread(clean_up, request.bundle, self._cgroup(request.id))
                 return await self._create(request)
         except BaseException:
-            shutil.rmtree(request.bundle, ignore_errors=True)
+            self._discarded.add(request.bundle)
             raise
 
     async def recover(self, container_id: ContainerId) -> Handle | Exit | None:
@@ -109,7 +112,7 @@ class Tasks:
         known = state.read_state(str(directory))
         if directory.exists():
             await asyncio.to_thread(clean_up, directory, self._cgroup(container_id))
-            shutil.rmtree(directory, ignore_errors=True)
+            self._discarded.add(directory)
         if known is None or known.phase == state.CREATED:
             return None
         return Exit(EXIT_LOST, time.time_ns(), error="the task's shim ended unexpectedly")
@@ -134,7 +137,9 @@ class Tasks:
             path = cgroup or _cgroup_path(directory) or self._cgroup(container_id)
             return open_group(path, self._layout())
 
-        handle = Handle(channel, directory, clean_up_lost, find_group, self._oom)
+        handle = Handle(
+            channel, directory, clean_up_lost, find_group, self._oom, self._discarded.add
+        )
         self._handles.add(handle)
         return handle
 
@@ -165,7 +170,7 @@ class Tasks:
     def _forget(self, directory: Path) -> None:
         if directory in self._ended:
             self._ended.discard(directory)
-            shutil.rmtree(directory, ignore_errors=True)
+            self._discarded.add(directory)
 
     def _standing_group(self) -> Group:
         """Return an empty group: the parent of all lasts as long as it, and is not made each time."""
