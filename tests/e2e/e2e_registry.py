@@ -103,8 +103,8 @@ def registry(root: Path, *options: str) -> Iterator[Registry]:
 
 
 @contextlib.contextmanager
-def docker_registry(root: Path) -> Iterator[str]:
-    """Run Debian's docker-registry; yield its `host:port`."""
+def docker_registry(root: Path, users: Path | None = None) -> Iterator[str]:
+    """Run Debian's docker-registry, with an htpasswd file of `users`; yield its `host:port`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -113,6 +113,7 @@ def docker_registry(root: Path) -> Iterator[str]:
     configuration.write_text(
         f"version: 0.1\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
         f"storage: {{filesystem: {{rootdirectory: '{root}/data'}}, delete: {{enabled: true}}}}\n"
+        + (f"auth: {{htpasswd: {{realm: test, path: '{users}'}}}}\n" if users else "")
     )
     with (root / "log").open("wb") as log:
         process = subprocess.Popen(

@@ -71,6 +71,19 @@ def test_images(daemon: Daemon, tmp_path: Path) -> None:
     assert "Traceback" not in daemon.log
 
 
+def test_pull_of_what_has_no_room(daemon: Daemon) -> None:
+    """The bytes of a download that filled the disk are not kept for another attempt."""
+    wide = SampleImage((layer_tar({"huge": os.urandom(SIZE * 3 // 2)}),))
+    before = used(daemon)
+    with registry_of(wide, "wide", "1") as host:
+        done = daemon.docker("pull", f"{host}/wide:1", check=False)
+    assert done.returncode == 1
+    assert FULL in done.stderr.lower(), done.stderr
+    assert used(daemon) - before < 1 << 20
+    assert not list(daemon.roots.content.glob("ingest/*"))
+    assert "Traceback" not in daemon.log
+
+
 def test_containers(daemon: Daemon) -> None:
     image = daemon.import_busybox()
     daemon.docker("run", "-d", "--name", "logs", image, "sh", "-c",

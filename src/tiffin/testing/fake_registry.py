@@ -27,6 +27,8 @@ class Faults:
 
     break_after: dict[str, int] = field(default_factory=dict)
     """Cut the next download of a blob after so many bytes."""
+    stall_after: dict[str, int] = field(default_factory=dict)
+    """Send nothing more of the next download of a blob after so many bytes."""
     statuses: list[int] = field(default_factory=list)
     """Answer the next requests below a repository with these statuses."""
     ignore_range: bool = False
@@ -275,6 +277,9 @@ class FakeRegistry:
         end = len(data) if cut is None else min(len(data), start + cut)
         for at in range(start, end, _CHUNK):
             await response.write(data[at : min(at + _CHUNK, end)])
+            if digest in self.faults.stall_after and at >= self.faults.stall_after[digest]:
+                del self.faults.stall_after[digest]
+                await asyncio.sleep(3600)
         if cut is not None and request.transport is not None:
             request.transport.close()
         return response
