@@ -19,6 +19,7 @@ _MFD_EXEC = 0x10  # since Linux 6.3; needed where vm.memfd_noexec is set
 _PROGRAM = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from tiffin.shim.lean import defer; defer('inspect'); "
+    "defer('urllib.parse', 'quote_from_bytes'); "
     "from tiffin.shim.spawner import main; main(int(sys.argv[2]), *sys.argv[3:])"
 )
 
