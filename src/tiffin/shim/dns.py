@@ -19,6 +19,9 @@ MAX_PENDING = 1024
 IDLE_S = 30.0
 _DATAGRAM = 65535
 _BATCH = 64
+_HEADER = 12
+_TRY_ANOTHER = (2, 5)
+"""SERVFAIL and REFUSED (RFC 1035, 4.1.1): of this server, where another one may know."""
 
 
 class Resolver:
@@ -179,7 +182,7 @@ class _Exchange:
         if self._stream:
             self._take_stream(data)
         elif data[:2] == self._sent[:2] and self._is_reply(data):
-            self._finish(self._query.data[:2] + data[2:])
+            self._take(data)
 
     def _take_stream(self, data: bytes) -> None:
         self._received += data
@@ -187,17 +190,24 @@ class _Exchange:
         message = self._received[2 : 2 + length]
         if len(self._received) >= 2 and len(message) == length:
             if message[:2] == self._sent[2:4] and self._is_reply(message):
-                self._finish(self._query.data[:2] + message[2:])
+                self._take(message)
             else:
                 self._try_next()
         elif not data:
             self._try_next()
 
+    def _take(self, message: bytes) -> None:
+        if self._left and message[3] & 0x0F in _TRY_ANOTHER:
+            self._try_next()
+        else:
+            self._finish(self._query.data[:2] + message[2:])
+
     def _is_reply(self, message: bytes) -> bool:
         # Of a forged answer the question would have to match too, besides port and id.
         size = len(self._query.question)
         question = message[12 : 12 + size]
-        return not question or question.lower() == self._query.question.lower()
+        known = not question or question.lower() == self._query.question.lower()
+        return known and len(message) >= _HEADER
 
     def _finish(self, message: bytes) -> None:
         self.close()

@@ -163,6 +163,26 @@ def test_a_server_that_is_silent_or_lies_is_passed_over(
                 assert clients.ask_by_tcp(asked) == [reply(asked, b"up")]
 
 
+@pytest.mark.parametrize(("code", "another"), [(2, True), (5, True), (3, False)])
+def test_a_server_that_fails_is_passed_over_and_one_that_denies_is_believed(
+    names: Path, monkeypatch: pytest.MonkeyPatch, code: int, another: bool
+) -> None:
+    def fail(data: bytes) -> bytes:
+        answer = reply(data, b"")
+        return answer[:3] + bytes((answer[3] & 0xF0 | code,)) + answer[4:]
+
+    with upstream(lambda data: reply(data, b"up")) as port:
+        monkeypatch.setattr(shim_dns, "UPSTREAM_PORT", port)
+        with upstream(fail, "127.0.0.2", port):
+            asked = query("example.org")
+            expected = reply(asked, b"up") if another else fail(asked)
+            with resolver(names, ("127.0.0.2", "127.0.0.1")) as clients:
+                assert clients.ask(asked) == expected
+                assert clients.ask_by_tcp(asked) == [expected]
+            with resolver(names, ("127.0.0.2",)) as clients:
+                assert clients.ask(asked) == fail(asked)
+
+
 def test_without_an_answer_there_is_a_failure(names: Path) -> None:
     with resolver(names, ()) as clients:
         found = clients.ask(query("example.org"))
