@@ -1,6 +1,5 @@
 """The daemon's configuration: flags and daemon.json merged into one frozen value."""
 
-import ipaddress
 import json
 import os
 import re
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tiffin.daemon.config_bridge import BridgeDefaults, bridge_defaults, check_address, shown
 from tiffin.daemon.features import cdi_directories, ignored_features
 from tiffin.daemon.options import (
     BOOL,
@@ -42,7 +42,6 @@ RELOADABLE = frozenset(
     | {"max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"}
 )
 """Keys that SIGHUP applies to a running daemon."""
-
 _LEVELS = ("debug", "info", "warn", "error", "fatal", "panic")
 _SHAPES: dict[str, type | tuple[type, ...]] = {
     BOOL: bool, INTEGER: int, LIST: list, POOLS: list, MAP: dict, ULIMITS: dict, OBJECT: dict,
@@ -60,28 +59,6 @@ class TlsFiles:
     ca: Path
     certificate: Path
     key: Path
-
-
-@dataclass(frozen=True, slots=True)
-class BridgeDefaults:
-    """The default bridge and what new networks start from."""
-
-    bridge: str = ""
-    bip: str = ""
-    bip6: str = ""
-    fixed_cidr: str = ""
-    fixed_cidr_v6: str = ""
-    ipv6: bool = False
-    icc: bool = True
-    ip_forward: bool = True
-    ip_masq: bool = True
-    mtu: int = 1500
-    publish_ip: str = "0.0.0.0"  # Docker's default
-    userland_proxy: bool = True
-    address_pools: tuple[tuple[str, int], ...] = ()
-    """(base, prefix length of each network)."""
-    network_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """What new networks get, by driver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +176,7 @@ def _read(path: Path, *, required: bool) -> dict[str, Any]:
 
 def _refuse_conflicts(flags: Mapping[str, Any], from_file: Mapping[str, Any]) -> None:
     both = [
-        f"{key}: (from flag: {_shown(value)}, from file: {_shown(from_file[key])})"
+        f"{key}: (from flag: {shown(value)}, from file: {shown(from_file[key])})"
         for name, value in flags.items()
         if (key := BY_FLAG[name].key) in from_file and key
     ]
@@ -208,16 +185,6 @@ def _refuse_conflicts(flags: Mapping[str, Any], from_file: Mapping[str, Any]) ->
             "the following directives are specified both as a flag and in the configuration file: "
             + ", ".join(both)
         )
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return "[" + " ".join(_shown(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "map[" + " ".join(f"{k}:{_shown(v)}" for k, v in sorted(value.items())) + "]"
-    return str(value)
 
 
 def _build(values: Mapping[str, Any], path: Path) -> Config:
@@ -253,7 +220,7 @@ def _build(values: Mapping[str, Any], path: Path) -> Config:
         log_format=log_format,
         labels=_labels(values.get("labels", [])),
         storage_driver="native" if driver in ("native", "vfs") else "overlay2",
-        bridge=_bridge(values),
+        bridge=bridge_defaults(values),
         registry=_registry(values),
         containers=_containers(values),
         file=path,
@@ -296,83 +263,6 @@ def _labels(labels: list[str]) -> tuple[str, ...]:
     return tuple(labels)
 
 
-def _bridge(values: Mapping[str, Any]) -> BridgeDefaults:
-    mtu = values.get("mtu", 0)
-    if mtu < 0 or 0 < mtu < 68:
-        raise InvalidArgument(f"invalid default MTU: {mtu}")
-    if values.get("bridge") and values.get("bip"):
-        raise InvalidArgument(
-            "you specified -b & --bip, mutually exclusive options. Please specify only one"
-        )
-    for key in ("bip", "bip6"):
-        _check_interface(key, values.get(key, ""))
-    for key in ("fixed-cidr", "fixed-cidr-v6"):
-        _check_network(key, values.get(key, ""))
-    return BridgeDefaults(
-        bridge=values.get("bridge", ""),
-        bip=values.get("bip", ""),
-        bip6=values.get("bip6", ""),
-        fixed_cidr=values.get("fixed-cidr", ""),
-        fixed_cidr_v6=values.get("fixed-cidr-v6", ""),
-        ipv6=values.get("ipv6", False),
-        icc=values.get("icc", True),
-        ip_forward=values.get("ip-forward", True),
-        ip_masq=values.get("ip-masq", True),
-        mtu=mtu,
-        publish_ip=_check_address("ip", values.get("ip", "") or "0.0.0.0"),
-        userland_proxy=values.get("userland-proxy", True),
-        address_pools=tuple(_pool(pool) for pool in values.get("default-address-pools", [])),
-        network_options=_network_options(values.get("default-network-opts", {})),
-    )
-
-
-def _publish_ip(text: str) -> str:
-    unspecified = text in ("", "0.0.0.0", "::")  # compared with, not bound
-    return "" if unspecified else _check_address("ip", text)
-
-
-def _network_options(given: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    for driver, options in given.items():
-        if not isinstance(options, dict) or not all(isinstance(v, str) for v in options.values()):
-            raise InvalidArgument(f"invalid default-network-opts of {driver}: {_shown(options)}")
-    return {driver: dict(options) for driver, options in given.items()}
-
-
-def _pool(pool: Any) -> tuple[str, int]:  # noqa: ANN401  # JSON
-    try:
-        base, size = ipaddress.ip_network(pool["base"]), int(pool["size"])
-        if not base.prefixlen <= size <= base.max_prefixlen:
-            raise ValueError("the size does not fit the base")
-    except (KeyError, TypeError, ValueError) as error:
-        raise InvalidArgument(f"invalid default address pool {_shown(pool)}: {error}") from error
-    return str(base), size
-
-
-def _check_interface(key: str, text: str) -> None:
-    try:
-        if text and "/" not in text:
-            raise ValueError("no prefix length")
-        if text:
-            ipaddress.ip_interface(text)
-    except ValueError as error:
-        raise InvalidArgument(f"invalid CIDR address for {key}: {text}") from error
-
-
-def _check_network(key: str, text: str) -> None:
-    try:
-        if text:
-            ipaddress.ip_network(text)
-    except ValueError as error:
-        raise InvalidArgument(f"invalid CIDR address for {key}: {text}") from error
-
-
-def _check_address(key: str, text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError as error:
-        raise InvalidArgument(f"invalid value for {key}: {text} is not an ip address") from error
-
-
 def _registry(values: Mapping[str, Any]) -> RegistryDefaults:
     counts = {}
     for key, default in (
@@ -399,7 +289,7 @@ def _registry(values: Mapping[str, Any]) -> RegistryDefaults:
 
 def _containers(values: Mapping[str, Any]) -> ContainerDefaults:
     for address in values.get("dns", []):
-        _check_address("dns", address)
+        check_address("dns", address)
     ipc = values.get("default-ipc-mode", "private")
     if ipc not in ("private", "shareable"):
         raise InvalidArgument(f"IPC mode is not supported for containers by default: {ipc}")
@@ -443,7 +333,7 @@ def _ulimits(values: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
             for name, entry in values.items()
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidArgument(f"invalid default-ulimits: {_shown(dict(values))}") from error
+        raise InvalidArgument(f"invalid default-ulimits: {shown(dict(values))}") from error
 
 
 def _age(text: str) -> float:
