@@ -242,7 +242,7 @@ def test_networks_are_apart_and_unpublished_ports_closed(host: Host) -> None:
     red, blue = engine.up("a", "red"), engine.up("b", "blue")
     host.serve(blue.namespace, "0.0.0.0", 80)
     assert not is_reachable(red.namespace, blue.ip, 80)
-    assert is_reachable(None, blue.ip, 80)
+    assert ask(None, blue.ip, 80)
     host.outside.call(
         lambda: subprocess.run(
             ["ip", "route", "add", "10.213.0.0/16", "via", HOST_ADDRESS], check=True
@@ -273,8 +273,8 @@ def test_without_icc_only_published_ports_connect(host: Host) -> None:
     host.serve(other.namespace, "0.0.0.0", 80)
     host.serve(host.outside, OUTSIDE_ADDRESS, 82)
     assert not is_reachable(one.namespace, other.ip, 80)
-    assert is_reachable(one.namespace, HOST_ADDRESS, 8080)
-    assert is_reachable(one.namespace, OUTSIDE_ADDRESS, 82)
+    assert ask(one.namespace, HOST_ADDRESS, 8080)
+    assert ask(one.namespace, OUTSIDE_ADDRESS, 82)
 
 
 @in_new_host
@@ -569,7 +569,7 @@ def test_two_daemons_side_by_side(host: Host) -> None:
     assert not is_reachable(first.namespace, second.ip, 80)
     asyncio.run(one.networks.release(first.id))
     asyncio.run(one.networks.purge())
-    assert is_reachable(second.namespace, OUTSIDE_ADDRESS, 82)
+    assert ask(second.namespace, OUTSIDE_ADDRESS, 82)
 
 
 @in_new_host
@@ -605,7 +605,7 @@ def test_a_released_endpoint_is_cut_off_at_once_and_swept_later(host: Host) -> N
     engine = Engine(host)
     one, other = engine.up("one"), engine.up("other")
     host.serve(other.namespace, "0.0.0.0", 80)
-    assert is_reachable(one.namespace, other.ip, 80)
+    assert ask(one.namespace, other.ip, 80)
     engine.down(other)
     # The namespace is still there, as when another container shares it; its address is free.
     heir = engine.up("heir")
