@@ -95,18 +95,20 @@ class ImageStore:
         record = self.records.get(image_id)
         if record is None:
             raise NotFound(f"No such image: {image_id}")
-        image = self._images.get(image_id)
-        if image is None:
-            image = self._images[image_id] = read_image(self.content, record.manifest)
-        return image
+        return self._read(record)
 
     def all(self) -> list[Image]:
         """Return every image, in no order."""
         found: list[Image] = []
         for record in self.records.all():
             with suppress(NotFound, DataLoss):  # removed meanwhile, or damaged
-                found.append(self.get(record.id))
+                found.append(self._read(record))
         return found
+
+    def parents(self) -> dict[Digest, str]:
+        """Return of every image the one it was made from here, "" as `parent` does."""
+        records = {record.id: record.parent for record in self.records.all()}
+        return {image: parent if parent in records else "" for image, parent in records.items()}
 
     def references(self, image_id: Digest) -> list[ReferenceRecord]:
         """Return the names that mean this image where no platform is asked for."""
@@ -436,6 +438,12 @@ class ImageStore:
         """Return the bytes of those layers of an image that are unpacked here."""
         chain = image.config.chain_ids()
         return sum(self.layer_size(each) for each in chain if self.unpacker.has(each))
+
+    def _read(self, record: ImageRecord) -> Image:
+        image = self._images.get(record.id)
+        if image is None:
+            image = self._images[record.id] = read_image(self.content, record.manifest)
+        return image
 
     def _config_of(self, image_id: Digest) -> ImageConfig:
         image = self._images.get(image_id)

@@ -2,7 +2,7 @@
 
 import fnmatch
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tiffin.api.filters import Filters
@@ -36,16 +36,17 @@ def list_images(context: ImageContext, options: ListOptions) -> list[ImageSummar
     by_image: dict[Digest, list[ReferenceRecord]] = {}
     for record in context.store.records.all_references():
         by_image.setdefault(record.image_id, []).append(record)
-    covered = _in_indexes(context, by_image)
     images = context.store.all()
-    parents = {image.id: context.store.parent(image.id) for image in images}
+    parents = context.store.parents()
+    variants = _variants(context, images, by_image)
+    others = {variant for each in variants.values() for variant in each}
     users = layer_users(images) if options.shared_size else {}
     accepted = _filter(context, filters)
     shown: list[tuple[int, Image, list[ReferenceRecord]]] = []
     with_children = set(parents.values())
     for image in images:
         references = by_image.get(image.id, [])
-        if not references and image.manifest.digest in covered:
+        if image.id in others:
             continue  # one more platform of an image that is shown
         if not _is_shown(references, options, has_children=image.id in with_children):
             continue
@@ -56,22 +57,31 @@ def list_images(context: ImageContext, options: ListOptions) -> list[ImageSummar
             shown.append((created_seconds(image), image, references))
     shown.sort(key=lambda item: (-item[0], item[1].id))
     return [
-        _summary(context, image, references, parents[image.id], options, users)
+        _summary(
+            context, image, references, parents.get(image.id, ""), options, users,
+            variants.get(image.id, ()),
+        )
         for _, image, references in shown
-    ]
+    ]  # fmt: skip
 
 
-def _in_indexes(
-    context: ImageContext, by_image: Mapping[Digest, list[ReferenceRecord]]
-) -> frozenset[Digest]:
-    """Return the manifests that names stand for besides those of the images they mean."""
-    targets = {
-        record.target.digest: record.target
-        for records in by_image.values()
-        for record in records
-        if record.target.is_index
-    }
-    return frozenset[Digest]().union(*map(context.store.manifests_of, targets.values()))
+def _variants(
+    context: ImageContext,
+    images: Iterable[Image],
+    by_image: Mapping[Digest, list[ReferenceRecord]],
+) -> Mapping[Digest, Sequence[Digest]]:
+    """Return the images without a name of their own, by the one that their index's name means."""
+    owners: dict[Digest, Digest] = {}
+    for image_id, references in by_image.items():
+        for reference in references:
+            if reference.target.is_index:
+                manifests = context.store.manifests_of(reference.target)
+                owners |= dict.fromkeys(manifests, image_id)
+    found: dict[Digest, list[Digest]] = {}
+    for image in images:
+        if image.id not in by_image and image.manifest.digest in owners:
+            found.setdefault(owners[image.manifest.digest], []).append(image.id)
+    return found
 
 
 def layer_users(images: list[Image]) -> Mapping[ChainId, int]:
@@ -144,7 +154,12 @@ def _summary(
     parent: str,
     options: ListOptions,
     users: Mapping[ChainId, int],
+    variants: Sequence[Digest],
 ) -> ImageSummary:
+    containers = -1
+    if options.containers:
+        family = (image.id, *variants)
+        containers = sum(len(context.users.users_of(each)) for each in family)
     return ImageSummary(
         id=image.id,
         parent_id=parent,
@@ -154,12 +169,7 @@ def _summary(
         size=context.store.size(image),
         shared_size=shared_size(context, image, users) if options.shared_size else -1,
         labels=dict(image.config.config.labels) or None,
-        containers=_containers(context, image, references) if options.containers else -1,
+        containers=containers,
         descriptor=descriptor(targets_of(image, references)[0]),
         manifests=summaries(context, image, references) if options.manifests else [],
     )
-
-
-def _containers(context: ImageContext, image: Image, references: list[ReferenceRecord]) -> int:
-    family = (image.id, *context.store.variants(references))
-    return sum(len(context.users.users_of(each)) for each in family)
