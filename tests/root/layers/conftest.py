@@ -8,11 +8,13 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def nothing_leaks() -> Iterator[None]:
+def nothing_leaks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No descriptor, mount or thread is left by a test."""
+    ours = str(tmp_path_factory.getbasetemp())
 
-    def state() -> tuple[set[str], str, int]:
-        mounts = Path("/proc/self/mountinfo").read_text()
+    def state() -> tuple[set[str], list[str], int]:
+        table = Path("/proc/self/mountinfo").read_text().splitlines()
+        mounts = [line for line in table if ours in line]
         return set(os.listdir("/proc/self/fd")), mounts, threading.active_count()
 
     assert os.geteuid() == 0, "these tests need root"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tiffin.fs import atomic, xattrs
+from tiffin.fs import atomic, usage, xattrs
 from tiffin.fs.copy import CopyOptions, TreeCopy, copy_data
 from tiffin.fs.locks import locked, try_lock
 from tiffin.fs.rooted import Root
@@ -103,6 +103,18 @@ def test_attributes_of_the_host_do_not_travel() -> None:
     staying = ["security.selinux", "trusted.overlay.opaque", "user.overlay.redirect", "system.nfs4"]
     assert all(map(xattrs.travels, travelling))
     assert not any(map(xattrs.travels, staying))
+
+
+def test_usage_follows_no_link_that_appears_meanwhile(tmp_path: Path) -> None:
+    tree, outside = tmp_path / "tree", tmp_path / "outside"
+    (tree / "d").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "secret").write_text("12345")
+    walk = usage._below(tree)
+    next(walk)
+    (tree / "d").rmdir()
+    (tree / "d").symlink_to(outside)
+    assert list(walk) == []
 
 
 def test_usage_leaves_out_what_is_too_deep_for_a_path(tmp_path: Path) -> None:
