@@ -1,13 +1,18 @@
 """Bad input: the operations of the contract with random parameters and bodies, from a fixed seed.
 
-Nothing may answer with an unexpected error, leave a traceback in the log, or stay behind.
+Nothing may answer with an unexpected error, leave a traceback in the log, or stay behind: no mount,
+process, link, rule or cgroup (which the end of the module looks for), no descriptor, no memory.
+
+`scripts/fuzz 10000` makes as many requests as it is told, from another seed each time.
 """
 
 import http.client
 import json
+import os
 import random
 import string
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,14 +23,23 @@ import yaml
 from tests.e2e.e2e_daemon import Daemon, UnixConnection
 
 CONTRACT = Path(__file__).parents[1] / "reference/engine-api/v1.50.yaml"
-SEED = 20
+REQUESTS = int(os.environ.get("TIFFIN_FUZZ_REQUESTS", "0"))
+"""How many; 0 for the short slice that every run has."""
+SEED = int(os.environ.get("TIFFIN_FUZZ_SEED", "20"))
 TIME_S = 15.0
+WARM_UP = 300
+"""Requests until all modules are loaded and caches are filled."""
+GROWTH_BYTES = 24 << 20
 ANSWER_S = 10.0
 SKIPPED = {
     "/auth", "/session", "/images/search", "/distribution/{name}/json", "/images/{name}/push",
     "/containers/{id}/wait", "/events",
 }  # fmt: skip
 """They ask a registry, or rightly answer only when something happens."""
+EXISTING = {
+    "containers": ("fuzz-up", "fuzz-made"), "networks": ("fuzz-net",), "volumes": ("fuzz-vol",),
+    "images": ("bb:latest",),
+}  # fmt: skip
 SWARM = ("/swarm", "/nodes", "/services", "/tasks", "/secrets", "/configs", "/plugins")
 HOSTILE = (
     "", " ", "\0", "\n", "/", "..", "../../etc/passwd", "-1", "0", "1", "true", "null", "[]", "{}",
@@ -60,7 +74,7 @@ class Generator:
         for parameter in parameters:
             name, place = parameter["name"], parameter["in"]
             if place == "path":
-                path = path.replace(f"{{{name}}}", quote(self._random.choice(self._ids), safe=""))
+                path = path.replace(f"{{{name}}}", quote(self._name(path), safe=""))
             elif place == "query" and name not in ("remote", "fromImage", "follow", "stream"):
                 if self._random.random() < 0.4:
                     query.append((name, self._text()))
@@ -82,6 +96,13 @@ class Generator:
             if name not in ("Image", "Privileged", "HostConfig", "NetworkingConfig"):
                 into[name] = self._value(member, 1)
         return json.dumps(body).encode()
+
+    def _name(self, path: str) -> str:
+        """Return what `path` is about: for the most part something that is there."""
+        fitting = EXISTING.get(path.split("/")[1], ())
+        return self._random.choice(
+            fitting if fitting and self._random.random() < 0.7 else self._ids
+        )
 
     def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
         reference = schema.get("$ref")
@@ -180,10 +201,7 @@ def create_and_start(daemon: Daemon, data: bytes, bad: list[str]) -> None:
 @pytest.fixture(scope="module")
 def ids(daemon: Daemon, busybox: str) -> list[str]:
     """Names of things that exist, that do not, and that cannot."""
-    daemon.docker("run", "-d", "--stop-timeout", "0", "--name", "fuzz-up", busybox, "sleep", "600")
-    daemon.docker("create", "--name", "fuzz-made", busybox, "true")
-    daemon.docker("network", "create", "fuzz-net")
-    daemon.docker("volume", "create", "fuzz-vol")
+    _make(daemon)
     status, created = daemon.api("POST", "/containers/fuzz-up/exec", {"Cmd": ["true"]})
     assert status == 201
     return ["fuzz-up", "fuzz-made", "fuzz-net", "fuzz-vol", "nobody", created["Id"], busybox,
@@ -195,15 +213,22 @@ def test_nothing_that_is_sent_upsets_the_daemon(daemon: Daemon, ids: list[str]) 
     deadline = time.monotonic() + TIME_S
     count = 0
     bad: list[str] = []
-    while time.monotonic() < deadline and count < 1500:
+    statuses: Counter[int] = Counter()
+    before = _held(daemon)
+    while count < REQUESTS if REQUESTS else time.monotonic() < deadline and count < 1500:
         method, path, data = generator.request()
         count += 1
+        if count == WARM_UP:
+            before = _held(daemon)
+        if count % 200 == 0:
+            _tidy(daemon)
         if "/images/bb:latest" in path.replace("%3A", ":") and method == "DELETE":
             continue  # what the containers are made of
         try:
             status, body = answer(daemon, method, path, data)
         except (TimeoutError, http.client.HTTPException, ConnectionError) as error:
             status, body = 599, repr(error).encode()
+        statuses[status] += 1
         if status in (500, 599):
             bad.append(f"{method} {path} {(data or b'')[:600]!r}\n    → {status} {body[:300]!r}")
         if "stats" not in path and count % 10 == 0:
@@ -211,3 +236,41 @@ def test_nothing_that_is_sent_upsets_the_daemon(daemon: Daemon, ids: list[str]) 
     assert not bad, f"{len(bad)} of {count}:\n" + "\n".join(bad)
     assert "Traceback" not in daemon.log, daemon.log[daemon.log.index("Traceback") - 500 :][:3000]
     assert count > 200
+    _tidy(daemon)
+    # Clients that have hung up are noticed in a moment.
+    daemon.wait_until(lambda: _held(daemon)[0] <= before[0] + 8, "no descriptor is left", 10)
+    after = _held(daemon)
+    print(  # noqa: T201  # for who runs scripts/fuzz
+        f"{count} requests, seed {SEED}: {dict(statuses)}; (descriptors, memory) {before} {after}"
+    )
+    assert after[1] - before[1] < GROWTH_BYTES, (before, after)
+
+
+def _held(daemon: Daemon) -> tuple[int, int]:
+    """Return how many descriptors and bytes of memory the daemon has."""
+    process = Path("/proc") / str(daemon.pid)
+    resident = int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return len(list((process / "fd").iterdir())), resident
+
+
+def _tidy(daemon: Daemon) -> None:
+    """Remove what requests have made, and give back what they have taken away."""
+    keep = ("fuzz-up", "fuzz-made")
+    for line in daemon.docker("ps", "-a", "--format", "{{.ID}} {{.Names}}").stdout.splitlines():
+        identifier, _, name = line.partition(" ")
+        if name not in keep:
+            daemon.docker("rm", "-f", "-v", identifier, check=False)
+    _make(daemon)
+
+
+def _make(daemon: Daemon) -> None:
+    """Make the things that requests speak of, unless they are there."""
+    daemon.docker("unpause", "fuzz-up", check=False)
+    for command in (
+        ("run", "-d", "--stop-timeout", "0", "--name", "fuzz-up", "bb:latest", "sleep", "6000"),
+        ("start", "fuzz-up"),
+        ("create", "--name", "fuzz-made", "bb:latest", "true"),
+        ("network", "create", "fuzz-net"),
+        ("volume", "create", "fuzz-vol"),
+    ):
+        daemon.docker(*command, check=False)

@@ -103,11 +103,17 @@ def test_symlinks_that_change(daemon: Daemon, busybox: str, secret: Path, tmp_pa
     daemon.docker("run", "-d", "--name", "racer", "-v", "shared:/v", busybox,
                   "sh", "-c", SWAP.format(target=secret))  # fmt: skip
     (tmp_path / "planted").write_text("x")
+    (tmp_path / "tree" / "d" / "deep").mkdir(parents=True)
+    (tmp_path / "tree" / "d" / "planted").write_text("x")
     for _ in range(12):
         got = tmp_path / "got"
         daemon.docker("cp", "-q", "racer:/v/d/file", str(got), check=False)
         assert not got.exists() or got.read_text() != "secret"
         daemon.docker("cp", "-q", str(tmp_path / "planted"), "racer:/v/d/", check=False)
+        tree = daemon.docker("cp", "-q", "racer:/v/d/.", "-", check=False).stdout
+        assert "secret" not in tree
+        assert "secret" not in daemon.docker("cp", "-q", "racer:/v", "-", check=False).stdout
+        daemon.docker("cp", "-q", str(tmp_path / "tree") + "/.", "racer:/v", check=False)
         daemon.docker("exec", "-w", "/v/d", "racer", "touch", "planted", check=False)
         mount = "type=volume,src=shared,dst=/x,volume-subpath=d"
         done = daemon.docker(

@@ -279,7 +279,8 @@ def _onbuild(found: Statement, escape: str) -> ins.Onbuild:
         raise SyntaxProblem("Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed")
     if inner.keyword in ("MAINTAINER", "FROM"):
         raise SyntaxProblem(f"{inner.keyword} isn't allowed as an ONBUILD trigger")
-    _instruction(inner, escape)  # complains now rather than in somebody else's build
+    if inner.keyword in _PARSERS:
+        _instruction(inner, escape)  # complains now rather than in somebody else's build
     trigger = found.rest.strip()
     for heredoc in found.heredocs:
         trigger += f"\n{heredoc.content}{heredoc.name}"

@@ -17,6 +17,7 @@ from tiffin.engine.bundle.mount_point import MountKind, MountPoint
 from tiffin.engine.bundle.mounts import ResolvedMount
 from tiffin.engine.bundle.users import resolve_user
 from tiffin.engine.containers.context import Context
+from tiffin.engine.containers.files import etc_files
 from tiffin.engine.containers.model import Container
 from tiffin.engine.containers.namespaces import running_ids
 from tiffin.engine.containers.rootfs import process_root, read_lines, stopped_view
@@ -122,6 +123,7 @@ class Archives:
     def _stopped_root(self, path: str) -> tuple[Root, str]:
         rootfs = self._context.snapshotter.mounts(self._container.id)
         extra = [mount for item in self._mounts for mount in _placed(item)]
+        extra += self._etc_files(path)
         if not extra:
             return Root(self._context.open_mounts(rootfs)), path
         try:
@@ -131,8 +133,25 @@ class Archives:
             # the mount that holds the path is then looked into by itself.
             return self._nearest(rootfs, path)
 
+    def _etc_files(self, path: str) -> list[Mount]:
+        """Return the binds of the files of /etc that the daemon wrote, if `path` may show them."""
+        clean = _clean(path)
+        if clean not in ("/", "/etc") and not clean.startswith("/etc/"):
+            return []
+        files = etc_files(self._context.roots, self._container.id)
+        covered = {item.point.target for item in self._mounts}
+        return [
+            Mount("bind", str(source), ("rbind",), f"etc/{name}")
+            for name, source in (
+                ("hosts", files.hosts),
+                ("hostname", files.hostname),
+                ("resolv.conf", files.resolv_conf),
+            )
+            if source.exists() and f"/etc/{name}" not in covered
+        ]
+
     def _nearest(self, rootfs: Sequence[Mount], path: str) -> tuple[Root, str]:
-        clean = posixpath.normpath("/" + path.lstrip("/"))
+        clean = _clean(path)
         holding = [
             item for item in self._mounts
             if clean == item.point.target or clean.startswith(item.point.target + "/")
@@ -181,6 +200,10 @@ class Archives:
         with Root(self._context.open_mounts(rootfs)) as root:
             account = resolve_user(user, (), lambda path: read_lines(root, path))
         return account.uid, account.gid
+
+
+def _clean(path: str) -> str:
+    return posixpath.normpath("/" + path.lstrip("/"))
 
 
 def _creating(ids: IdMappings) -> AbstractContextManager[None]:
