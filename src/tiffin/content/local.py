@@ -145,12 +145,8 @@ class LocalIngest:
         self._hash = hashlib.sha256()
         self.offset = 0
 
-    def commit(self, *, expected: Digest | None = None, size: int | None = None) -> BlobInfo:
-        """Verify, persist, publish.
-
-        DataLoss if size or digest differ, which also drops the ingest since resuming it would be
-        in vain; AlreadyExists.
-        """
+    def verify(self, *, expected: Digest | None = None, size: int | None = None) -> Digest:
+        """Return the digest of what was written; DataLoss, and the ingest is lost, if it differs."""
         digest = self._digest(expected)
         if size is not None and size != self.offset:
             offset = self.offset
@@ -159,6 +155,19 @@ class LocalIngest:
         if expected is not None and digest != expected:
             self.abort()
             raise DataLoss(f"unexpected commit digest {digest}, expected {expected}")
+        return digest
+
+    def open(self) -> BinaryIO:
+        """Open what was written so far for reading, from the beginning."""
+        return open(f"/proc/self/fd/{self._fd}", "rb", buffering=0)
+
+    def commit(self, *, expected: Digest | None = None, size: int | None = None) -> BlobInfo:
+        """Verify, persist, publish.
+
+        DataLoss if size or digest differ, which also drops the ingest since resuming it would be
+        in vain; AlreadyExists.
+        """
+        digest = self.verify(expected=expected, size=size)
         try:
             if not self._store.path(digest).exists():
                 os.fchmod(self._fd, 0o444)

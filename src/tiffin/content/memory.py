@@ -107,16 +107,27 @@ class MemoryIngest:
         """Drop what was written so far, to begin anew."""
         self._data.clear()
 
+    def verify(self, *, expected: Digest | None = None, size: int | None = None) -> Digest:
+        """Return the digest of what was written; DataLoss, and the ingest is lost, if it differs."""
+        algorithm = algorithm_of(parse_digest(expected)) if expected else "sha256"
+        digest = Digest(f"{algorithm}:{hashlib.new(algorithm, self._data).hexdigest()}")
+        if size is not None and size != self.offset:
+            self.abort()
+            raise DataLoss(f"unexpected commit size {self.offset}, expected {size}")
+        if expected is not None and digest != expected:
+            self.abort()
+            raise DataLoss(f"unexpected commit digest {digest}, expected {expected}")
+        return digest
+
+    def open(self) -> BinaryIO:
+        """Open what was written so far for reading."""
+        return io.BytesIO(bytes(self._data))
+
     def commit(self, *, expected: Digest | None = None, size: int | None = None) -> BlobInfo:
         """Verify and publish; DataLoss if size or digest differ; AlreadyExists."""
+        digest = self.verify(expected=expected, size=size)
         data = bytes(self._data)
-        algorithm = algorithm_of(parse_digest(expected)) if expected else "sha256"
-        digest = Digest(f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}")
         self.abort()
-        if size is not None and size != len(data):
-            raise DataLoss(f"unexpected commit size {len(data)}, expected {size}")
-        if expected is not None and digest != expected:
-            raise DataLoss(f"unexpected commit digest {digest}, expected {expected}")
         return self._store.publish(data, digest)
 
     def abort(self) -> None:

@@ -39,6 +39,12 @@ class IngestWriter(Protocol):
     def write(self, data: bytes | memoryview) -> int:
         """Append `data`, return its length."""
 
+    def verify(self, *, expected: Digest | None = None, size: int | None = None) -> Digest:
+        """Return the digest of what was written; DataLoss, and the ingest is lost, if it differs."""
+
+    def open(self) -> BinaryIO:
+        """Open what was written so far for reading, on its own; it stays readable once committed."""
+
     def commit(self, *, expected: Digest | None = None, size: int | None = None) -> BlobInfo:
         """Verify, persist, publish. DataLoss if size or digest differ; AlreadyExists."""
 

@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import BinaryIO
 
 from tiffin.content.store import ContentStore
@@ -56,20 +56,21 @@ class Unpacker:
 
     def layer(
         self, descriptor: Descriptor, diff_id: DiffId, parent: str, chain_id: ChainId,
-        on_read: OnRead = ignore_progress,
+        on_read: OnRead = ignore_progress, blob: BinaryIO | None = None,
     ) -> bool:  # fmt: skip
         """Unpack one layer onto `parent`; return False if it was already.
 
         DataLoss if the bytes are not what `diff_id` says, InvalidArgument if they are no layer,
-        NotFound if the blob is not here. Nothing is left of a failed attempt.
+        NotFound if the blob is not here. Nothing is left of a failed attempt. `blob` is read, and
+        closed, in place of the stored one where that is still being made durable.
         """
-        with self._alone(chain_id):
+        with blob or nullcontext(), self._alone(chain_id):
             if self.has(chain_id):
                 return False
             key = PREFIX + secrets.token_hex(16)
             self._snapshotter.prepare(key, parent)
             try:
-                self._apply(descriptor, diff_id, key, on_read)
+                self._apply(descriptor, diff_id, key, on_read, blob)
                 self._snapshotter.commit(chain_id, key)
             except BaseException as error:
                 self._snapshotter.remove(key)
@@ -79,9 +80,12 @@ class Unpacker:
             self._records.set_layer_size(chain_id, self._snapshotter.usage(chain_id).size)
             return True
 
-    def _apply(self, descriptor: Descriptor, diff_id: DiffId, key: str, on_read: OnRead) -> None:
+    def _apply(
+        self, descriptor: Descriptor, diff_id: DiffId, key: str, on_read: OnRead,
+        given: BinaryIO | None,
+    ) -> None:  # fmt: skip
         snapshotter = self._snapshotter
-        with self._content.open(descriptor.digest) as blob:
+        with given or self._content.open(descriptor.digest) as blob:
             try:
                 applied = apply_layer(
                     _Observed(blob, on_read),

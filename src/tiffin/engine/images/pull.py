@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from tiffin.engine.images.access import RegistryAccess, explained, together
 from tiffin.engine.images.context import ImageContext, Progress
@@ -103,6 +104,8 @@ class _Pull:
     emit: Progress
     lease: Lease
     fetched: dict[int, asyncio.Event] = field(default_factory=dict)
+    blobs: dict[int, BinaryIO] = field(default_factory=dict)
+    """Layers that have come and are verified."""
 
     async def run(self) -> Image:
         reference = self.request.reference
@@ -223,17 +226,28 @@ class _Pull:
         ]
         for layer in image.layers:
             self.emit(status("Pulling fs layer", _short(layer.digest)))
-        await together([*downloads, self._unpack(image)])
+        try:
+            await together([*downloads, self._unpack(image)])
+        finally:
+            for blob in self.blobs.values():
+                blob.close()
 
     async def _download(self, index: int, layer: Descriptor, chain_id: str) -> None:
+        """Bring a layer here; it may be unpacked while it is being made durable."""
         store = self.pulls.context.store
         name = _short(layer.digest)
+
+        def receive(blob: BinaryIO) -> None:
+            self.blobs[index] = blob
+            self.fetched[index].set()
+
         if has_blob(store.content, layer.digest) and store.unpacker.has(Digest(chain_id)):
             self.emit(status("Already exists", name))
         else:
             await self.pulls.downloads.fetch(
-                self.client, self.request.reference.path, layer, self._watcher(name, layer.size)
-            )
+                self.client, self.request.reference.path, layer,
+                self._watcher(name, layer.size), receive,
+            )  # fmt: skip
         store.records.add_source(layer.digest, self.request.reference)
         self.fetched[index].set()
 
@@ -258,7 +272,7 @@ class _Pull:
                 reporter = LayerReporter(self.emit, "Extracting", name, layer.size)
                 await self.pulls.context.run_stoppable(
                     reporter.stop, store.unpacker.layer,
-                    layer, diff_id, parent, chain_id, reporter.on_read,
+                    layer, diff_id, parent, chain_id, reporter.on_read, self.blobs.pop(index, None),
                 )  # fmt: skip
                 self.emit(status("Pull complete", name))
             parent = chain_id

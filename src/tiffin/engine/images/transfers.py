@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from tiffin.content.store import IngestWriter
 from tiffin.engine.images.context import ImageContext
@@ -31,6 +32,13 @@ _INTERVAL_S = 0.1
 
 Watcher = Callable[[str, int], None]
 """Told the state of a download (`Waiting`, `Downloading`, …) and the bytes so far."""
+Receiver = Callable[[BinaryIO], None]
+"""Gets the bytes of a blob once they are verified, which is before they are safe on disk."""
+
+
+def unused(blob: BinaryIO) -> None:
+    """Wait for the blob in the store."""
+    blob.close()
 
 
 @dataclass(eq=False, slots=True)
@@ -38,6 +46,7 @@ class _Transfer:
     """A download under way, and who is told of it."""
 
     watchers: list[Watcher] = field(default_factory=list)
+    receivers: list[Receiver] = field(default_factory=list)
     state: tuple[str, int] = ("", 0)
     reported_at: float = 0.0
     task: "asyncio.Task[None] | None" = None
@@ -62,18 +71,29 @@ class Downloads:
         self._running: dict[Digest, _Transfer] = {}
 
     async def fetch(
-        self, client: RegistryClient, repository: str, wanted: Descriptor, watch: Watcher
-    ) -> None:
+        self, client: RegistryClient, repository: str, wanted: Descriptor, watch: Watcher,
+        receive: Receiver = unused,
+    ) -> None:  # fmt: skip
         """Bring a blob into the content store; the caller holds a lease on it.
 
-        RegistryError, DataLoss.
+        `receive` is called at most once, for what this call had to wait for. RegistryError,
+        DataLoss.
         """
+        handed_over = False
+
+        def hand_over(blob: BinaryIO) -> None:
+            nonlocal handed_over
+            handed_over = True
+            watch("Download complete", wanted.size)
+            receive(blob)
+
         while not has_blob(self._context.store.content, wanted.digest):
             transfer = self._running.get(wanted.digest)
             mine = transfer is None
             if transfer is None:
                 transfer = self._begin(client, repository, wanted)
             transfer.watchers.append(watch)
+            transfer.receivers.append(hand_over)
             if transfer.state[0]:
                 watch(*transfer.state)
             try:
@@ -84,8 +104,9 @@ class Downloads:
                     raise
                 log.info("%s: shared download failed, trying again", wanted.digest)
             finally:
-                await self._leave(transfer, watch)
-        watch("Download complete", wanted.size)
+                await self._leave(transfer, watch, hand_over)
+        if not handed_over:
+            watch("Download complete", wanted.size)
 
     def _begin(self, client: RegistryClient, repository: str, wanted: Descriptor) -> _Transfer:
         transfer = _Transfer()
@@ -107,9 +128,11 @@ class Downloads:
             return False
         return True
 
-    async def _leave(self, transfer: _Transfer, watch: Watcher) -> None:
+    async def _leave(self, transfer: _Transfer, watch: Watcher, receive: Receiver) -> None:
         """Stop watching; a download that nobody waits for is given up."""
         transfer.watchers.remove(watch)
+        if receive in transfer.receivers:
+            transfer.receivers.remove(receive)
         task = transfer.task
         if not transfer.watchers and task is not None and not task.done():
             task.cancel()
@@ -122,19 +145,23 @@ class Downloads:
             if self._places.locked():
                 transfer.report("Waiting")
             async with self._places:
-                await self._attempts(transfer, client, repository, wanted)
+                ingest = await self._attempts(transfer, client, repository, wanted)
+            # Others may download while the disk takes its time.
+            try:
+                await ingest.commit()
+            finally:
+                await ingest.close()
         finally:
             del self._running[wanted.digest]
 
     async def _attempts(
         self, transfer: _Transfer, client: RegistryClient, repository: str, wanted: Descriptor
-    ) -> None:
+    ) -> "_Ingest":
         """Attempt it until it succeeds; one that brought the download forward is not counted."""
         attempt, reached = 0, 0
         while True:
             try:
-                await self._attempt(transfer, client, repository, wanted)
-                return
+                return await self._attempt(transfer, client, repository, wanted)
             except RegistryError as error:
                 if transfer.state[1] >= reached + _PROGRESS:
                     attempt, reached = 0, transfer.state[1]
@@ -149,7 +176,8 @@ class Downloads:
 
     async def _attempt(
         self, transfer: _Transfer, client: RegistryClient, repository: str, wanted: Descriptor
-    ) -> None:
+    ) -> "_Ingest":
+        """Return the ingest with all bytes, verified and not yet committed."""
         ingest = _Ingest(self._context, wanted)
         try:
             await ingest.open()
@@ -158,14 +186,19 @@ class Downloads:
                 await self._receive(transfer, client, repository, ingest)
             transfer.report("Verifying Checksum", ingest.writer.offset)
             try:
-                await ingest.commit()
+                await ingest.verify()
             except DataLoss as error:
                 text = f"filesystem layer verification failed for digest {wanted.digest}"
                 if resumed:  # what was there before may have been damaged: once more from 0
                     raise Unreachable(text) from error
                 raise DataLoss(text) from error
-        finally:
+            for receive in transfer.receivers:
+                receive(ingest.writer.open())
+            transfer.receivers.clear()
+        except BaseException:
             await ingest.close()
+            raise
+        return ingest
 
     async def _receive(
         self, transfer: _Transfer, client: RegistryClient, repository: str, ingest: "_Ingest"
@@ -259,8 +292,14 @@ class _Ingest:
             f"{self.wanted.digest}: the registry sent more than {self.wanted.size} bytes"
         )
 
+    async def verify(self) -> None:
+        """Compare what has come with what was wanted; DataLoss."""
+        await self._context.run(
+            self.writer.verify, expected=self.wanted.digest, size=self.wanted.size
+        )
+
     async def commit(self) -> None:
-        """Verify and publish; DataLoss."""
+        """Make it durable and publish it; DataLoss."""
         with suppress(AlreadyExists):
             await self._context.run(
                 self.writer.commit, expected=self.wanted.digest, size=self.wanted.size
