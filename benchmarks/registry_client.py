@@ -196,7 +196,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=300, help="MB of the image, unpacked")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--large", type=int, default=2000, help="MB of the image for memory; 0: none")
+    parser.add_argument(
+        "--large", type=int, default=2000, help="MB of the image for memory; 0: none"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
         scratch = Path(name)
@@ -231,14 +233,14 @@ def speed(options: argparse.Namespace, scratch: Path, host: str, daemon: Machine
         if len(times["load"]) < options.rounds:
             daemon.forget(name)
     best = {what: min(found) for what, found in times.items()}
-    print(f"{options.size} MB in {LAYERS} layers, {size:.0f} MB compressed, best of {options.rounds}:")
+    print(
+        f"{options.size} MB in {LAYERS} layers, {size:.0f} MB compressed, best of {options.rounds}:"
+    )
     print(f"  sha256sum, gunzip, tar   {best['tools']:.2f} s")
     for what in ("pull", "load"):
         print(f"  {what:24} {best[what]:.2f} s, {best['tools'] / best[what]:.2f} of it (≥ 0.8)")
     pushes = [daemon.timed("POST", f"/images/{name}/push?tag=latest") for _ in range(20)]
-    pulls = [
-        daemon.timed("POST", f"/images/create?fromImage={name}&tag=latest") for _ in range(20)
-    ]
+    pulls = [daemon.timed("POST", f"/images/create?fromImage={name}&tag=latest") for _ in range(20)]
     print(f"  push of what is there    {statistics.median(pushes) * 1e3:.0f} ms (≤ 50)")
     print(f"  pull of what is here     {statistics.median(pulls) * 1e3:.0f} ms")
 

@@ -273,8 +273,11 @@ def test_times_that_cannot_be(tmp_path: Path) -> None:
     for number, seconds in enumerate((10**19 - 1, -(2**63), 2**63)):
         out = tmp_path / str(number)
         out.mkdir()
-        time = {"mtime_ns": seconds * 10**9}
-        bad = [directory("d", **time), Entry("f", **time), symlink("s", "x", **time)]
+        when = seconds * 10**9
+        bad = [
+            directory("d", mtime_ns=when), Entry("f", mtime_ns=when),
+            symlink("s", "x", mtime_ns=when),
+        ]  # fmt: skip
         apply_to(layer(*bad), out, Form.OVERLAY)
         assert [os.lstat(out / name).st_mtime for name in "dfs"] == [0, 0, 0]
 

@@ -13,10 +13,11 @@ from tiffin.build.graph import Layer, Outcome, Result, Vertex
 from tiffin.build.key import Key, differences
 from tiffin.build.progress import Silence
 from tiffin.build.solver import Solver, needed_vertices
-from tiffin.build.worker import Worker, rfc3339
+from tiffin.build.worker import Worker
 from tiffin.errors import Cancelled, FailedPrecondition, InvalidArgument
 from tiffin.spec.digest import digest_bytes
 from tiffin.spec.image import ImageConfig
+from tiffin.spec.times import rfc3339
 
 
 class Op:

@@ -470,6 +470,6 @@ async def test_search(lab: ServiceLab, registry: FakeRegistry) -> None:
     assert await names(is_automated="true") == []
     for wrong in ({"stars": "x"}, {"is_official": "maybe"}, {"colour": "red"}):
         with pytest.raises(InvalidArgument, match="invalid filter"):
-            await names(**wrong)
+            await names(**wrong)  # type: ignore[arg-type]  # none of them is `limit`
     with pytest.raises(InvalidArgument, match="invalid limit 101"):
         await names(101)
