@@ -17,7 +17,6 @@ from tiffin.build.worker import Worker
 from tiffin.errors import Cancelled, FailedPrecondition, InvalidArgument
 from tiffin.spec.digest import digest_bytes
 from tiffin.spec.image import ImageConfig
-from tiffin.spec.times import rfc3339
 
 
 class Op:
@@ -196,8 +195,3 @@ def test_tokens_call_late_subscribers_at_once() -> None:
     token.subscribe(lambda: called.append("late"))
     token.cancel()
     assert called == ["kept", "late"]
-
-
-def test_times_are_written_as_go_does() -> None:
-    assert rfc3339(0) == "1970-01-01T00:00:00Z"
-    assert rfc3339(1_600_000_000_120_000_000) == "2020-09-13T12:26:40.12Z"
