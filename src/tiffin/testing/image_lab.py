@@ -13,7 +13,7 @@ from tiffin.engine.images.access import RegistryAccess
 from tiffin.engine.images.service import Images
 from tiffin.images.image import Image
 from tiffin.images.load import Loaded, load
-from tiffin.images.store import ImageStore
+from tiffin.images.store import ImageStore, is_download
 from tiffin.images.unpack import OnRead, ignore_progress
 from tiffin.registry.endpoints import RegistryOptions
 from tiffin.registry.transport import Retry
@@ -67,9 +67,13 @@ class Lab:
         """Return what is left of unfinished writes."""
         return os.listdir(self.root / "content" / "ingest")
 
-    def is_empty(self) -> bool:
-        """Tell whether nothing at all is left."""
-        return not (self.blobs() or self.snapshots() or self.ingests() or self.store.all())
+    def is_empty(self, *, but_downloads: bool = False) -> bool:
+        """Tell whether nothing at all is left, `but_downloads` that can be resumed."""
+        refs = [path.read_text() for path in (self.root / "content" / "ingest").glob("*/ref")]
+        ingests = self.ingests()
+        if but_downloads and len(refs) == len(ingests) and all(map(is_download, refs)):
+            ingests = []
+        return not (self.blobs() or self.snapshots() or ingests or self.store.all())
 
 
 def on_layer(_diff_id: str, _size: int) -> OnRead:
