@@ -208,6 +208,7 @@ def ids(daemon: Daemon, busybox: str) -> list[str]:
            "f" * 64, "a/b", "..", "é", "%00", "x" * 300]  # fmt: skip
 
 
+@pytest.mark.timeout(max(120, REQUESTS // 5))
 def test_nothing_that_is_sent_upsets_the_daemon(daemon: Daemon, ids: list[str]) -> None:
     generator = Generator(SEED, ids)
     deadline = time.monotonic() + TIME_S

@@ -6,6 +6,7 @@ processes do meanwhile, nothing outside the root is read or written.
 
 import os
 import stat
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from tiffin.errors import InvalidArgument
@@ -53,18 +54,20 @@ def pack(
     follow: bool = False,
     owner: tuple[int, int] | None = None,
     ids: IdMappings = NO_MAPPINGS,
+    closed: Container[int] = (),
 ) -> int:
     """Write `path` and all below it to `sink`; return the number of entries. OSError.
 
     The first entry is called `name`, by default the last component of `path`; with "" there is no
     entry for `path` itself, only for what is in it. `follow` resolves `path` if it is a symlink.
     `ids` are the maps of a running container's user namespace: the archive has the container's ids.
+    Directories on the devices in `closed` come without what is in them.
     """
     if name is None:
         name = clean(path).rpartition("/")[2]
     path = root.resolve(path) if follow else clean(path)
     writer = TarWriter(sink)
-    tree = TreeWriter(root, writer, owner=owner, ids=ids)
+    tree = TreeWriter(root, writer, owner=owner, ids=ids, closed=closed)
     tree.add_tree(path, name)
     writer.finish()
     return tree.entries

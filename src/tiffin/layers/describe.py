@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Container
 from dataclasses import replace
 
 from tiffin.fs import xattrs
@@ -21,6 +22,7 @@ class TreeWriter:
 
     Times are whole seconds, names of users are left out and entries come in the order of the calls,
     so that the same tree gives the same bytes. `owner` (uid, gid), if given, replaces all owners.
+    Of directories on a device in `closed` only they themselves are written, not what is in them.
     """
 
     def __init__(
@@ -30,11 +32,13 @@ class TreeWriter:
         *,
         owner: tuple[int, int] | None = None,
         ids: IdMappings = NO_MAPPINGS,
+        closed: Container[int] = (),
     ) -> None:
         self._root = root
         self._writer = writer
         self._owner = owner
         self._ids = ids
+        self._closed = closed
         self._linked: dict[tuple[int, int], str] = {}
         self.entries = 0
 
@@ -70,7 +74,8 @@ class TreeWriter:
                 status = self._root.stat(path)
                 if name:
                     self.add(path, name, status)
-                names = self._root.listdir(path) if stat.S_ISDIR(status.st_mode) else []
+                is_open = stat.S_ISDIR(status.st_mode) and status.st_dev not in self._closed
+                names = self._root.listdir(path) if is_open else []
             except FileNotFoundError:
                 if not self.entries:
                     raise

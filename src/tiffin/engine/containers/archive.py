@@ -11,6 +11,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 from tiffin.api.types.containers import PathStat
 from tiffin.engine.bundle.mount_point import MountKind, MountPoint
@@ -30,6 +31,10 @@ from tiffin.linux.user_namespace import file_owner
 from tiffin.spec.id_mapping import NO_MAPPINGS, IdMappings
 from tiffin.spec.mount import Mount
 
+_KERNEL_FILES = frozenset(
+    {"proc", "sysfs", "cgroup", "cgroup2", "mqueue", "devpts", "debugfs", "tracefs", "securityfs",
+     "bpf", "configfs", "efivarfs", "pstore", "fusectl"}
+)  # fmt: skip
 _GO_KINDS = {
     stat.S_IFDIR: 1 << 31,
     stat.S_IFLNK: 1 << 27,
@@ -79,7 +84,8 @@ class Archives:
         with self._root(path) as (root, inside, ids), self._missing(path):
             name, follow = _split(path)
             _check_directory(root, inside, path)
-            archive.pack(root, inside, sink, name=name, follow=follow, ids=ids)
+            closed = _kernel_devices(self._container.instance.pid)
+            archive.pack(root, inside, sink, name=name, follow=follow, ids=ids, closed=closed)
 
     def unpack(
         self, path: str, source: Source, *, keep_kind: bool = False, own: bool = False
@@ -204,6 +210,24 @@ class Archives:
 
 def _clean(path: str) -> str:
     return posixpath.normpath("/" + path.lstrip("/"))
+
+
+def _kernel_devices(pid: int) -> frozenset[int]:
+    """Return the devices of a process's mounts where files are the kernel's answers.
+
+    They are no part of a copy, as with Docker: some cannot be read, some never end (proc(5)).
+    """
+    try:
+        table = Path(f"/proc/{pid}/mountinfo").read_text(errors="replace") if pid else ""
+    except OSError:
+        return frozenset()  # it has just ended
+    found = set()
+    for line in table.splitlines():
+        fields, _, source = line.partition(" - ")
+        if source.partition(" ")[0] in _KERNEL_FILES:
+            major, _, minor = fields.split()[2].partition(":")
+            found.add(os.makedev(int(major), int(minor)))
+    return frozenset(found)
 
 
 def _creating(ids: IdMappings) -> AbstractContextManager[None]:
