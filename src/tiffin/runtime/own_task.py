@@ -4,6 +4,7 @@ import errno
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from signal import SIGKILL
 from typing import TYPE_CHECKING
 
 from tiffin.errors import Conflict, FailedPrecondition, InvalidArgument, TiffinError
@@ -172,6 +173,9 @@ class OwnTask:
             self._group.signal(signal)
         else:
             pidfd.send_signal(self._init.pidfd, signal)
+        # What stands frozen (v1) would not even die; nothing of the program runs any more.
+        if signal == SIGKILL and self._group.is_frozen():
+            self._group.thaw()
 
     def pause(self) -> None:
         """See `Task.pause`."""

@@ -128,6 +128,9 @@ class FakeHandle:
             "pids": {"current": 1, "limit": 0},
         }
 
+    def stands_paused(self) -> bool:
+        return self.is_frozen
+
     def watch_oom(self, notify: Callable[[], None]) -> bool:
         self.run_out_of_memory = notify
         return False

@@ -231,6 +231,14 @@ def test_pause_and_resume(rig: Rig) -> None:
         task.pause()  # and deleted as it stands
 
 
+def test_what_stands_paused_can_be_killed(rig: Rig) -> None:
+    for every in (False, True):
+        with output() as (stdio, _), rig.task(rig.config("sleep", "60"), stdio) as task:
+            task.pause()
+            task.kill(signal.SIGKILL, every=every)
+            assert pidfd.wait(task.init.pidfd).signal == signal.SIGKILL
+
+
 def test_stats_and_update(rig: Rig) -> None:
     document = rig.config("sleep", "60")
     document["linux"]["resources"]["pids"] = {"limit": 30}

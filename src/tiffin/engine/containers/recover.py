@@ -105,8 +105,9 @@ async def _reconcile(context: Context, container: Container) -> None:
             return
         container.handle = found
         instance.pid, instance.started_ns = found.pid, found.started_ns
-        if instance.status not in ALIVE:
-            instance.status = Status.RUNNING
+        # A daemon may have died between a pause (as of a commit) and the record of it.
+        is_paused = await asyncio.to_thread(found.stands_paused)
+        instance.status = Status.PAUSED if is_paused else Status.RUNNING
         context.store.save(container)
         supervise.follow(context, container, found)
 

@@ -190,6 +190,9 @@ class TaskHandle(Protocol):
     async def stats(self) -> dict[str, Any]:
         """Return raw cgroup figures (see `linux/cgroups/stats.py`)."""
 
+    def stands_paused(self) -> bool:
+        """Tell whether the task stands paused. Blocking, and short."""
+
     def watch_oom(self, notify: Callable[[], None]) -> bool:
         """Have `notify` called in the event loop whenever the task's memory runs out.
 

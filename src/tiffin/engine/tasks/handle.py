@@ -230,6 +230,10 @@ class Handle:
             raise Conflict("the task is not running")
         return await asyncio.to_thread(self._group.stats)
 
+    def stands_paused(self) -> bool:
+        """Tell whether the task stands paused. Blocking, and short."""
+        return self._group.is_frozen()
+
     def watch_oom(self, notify: Callable[[], None]) -> bool:
         """Call back whenever memory runs out; return whether it has already."""
         return not self._exit.done() and self._oom.watch(self, self._group, notify)

@@ -37,6 +37,18 @@ async def test_a_running_container_is_adopted(lab: Lab, service: Containers, mak
     await service.close()
 
 
+async def test_what_stands_paused_is_known_to_be(lab: Lab, service: Containers, make: Make) -> None:
+    old = await make("web", start=True)
+    lab.tasks.left[old.id] = lab.tasks.last
+    await lab.tasks.last.pause()  # by a daemon that was killed before it noted that
+    service = await next_daemon(lab, service)
+    container = service.find("web")
+    assert container.status is Status.PAUSED
+    await service.unpause("web")
+    assert container.status is Status.RUNNING
+    await service.close()
+
+
 async def test_an_end_in_between_is_recorded(lab: Lab, service: Containers, make: Make) -> None:
     old = await make("web", start=True)
     finished = time.time_ns()
