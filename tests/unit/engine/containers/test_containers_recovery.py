@@ -45,7 +45,7 @@ async def test_what_stands_paused_is_known_to_be(lab: Lab, service: Containers, 
     container = service.find("web")
     assert container.status is Status.PAUSED
     await service.unpause("web")
-    assert container.status is Status.RUNNING
+    assert service.find("web").status is Status.RUNNING
     await service.close()
 
 
