@@ -1,7 +1,5 @@
 """Keeps the idle daemon small: what a server never uses is not loaded until somebody asks for it."""
 
-import ctypes
-import gc
 import importlib
 import importlib.util
 import mimetypes
@@ -14,10 +12,6 @@ from types import ModuleType
 from typing import TypeVarTuple
 
 from tiffin.daemon.late import absent_modules, late_modules
-
-_M_ARENA_MAX = -8
-"""mallopt(3): how many heaps the threads of a process share."""
-
 
 _ASYNCIO_SPARES = ("ssl:SSLSocket", "asyncio.sslproto", "bz2", "lzma")
 _MSGSPEC_SPARES = ("msgspec._json_schema", "msgspec.inspect")
@@ -135,21 +129,6 @@ def defer_aiohttp_client() -> None:
 def spare_mime_types() -> None:
     """Keep aiohttp from reading the system's tables for static files, which we do not serve."""
     mimetypes.knownfiles.clear()
-
-
-def share_heaps() -> None:
-    """Have all threads share one malloc heap: each further one keeps pages that it once used."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, 1)
-
-
-def give_back() -> None:
-    """Collect garbage and return what malloc holds but nobody uses to the kernel."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 class _DeferredPackage(ModuleType):

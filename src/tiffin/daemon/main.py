@@ -68,7 +68,8 @@ def _serve(config, values) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN
     from tiffin.daemon.sockets import listening
 
     with pid_file(config.pidfile), only_instance(config.roots), listening(config) as listeners:
-        from tiffin.daemon.lean import import_engine, import_server, share_heaps
+        from tiffin.daemon.heaps import share_heaps
+        from tiffin.daemon.lean import import_engine, import_server
 
         share_heaps()
         import_server()

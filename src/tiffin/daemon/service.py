@@ -16,7 +16,7 @@ from typing import Any
 
 from tiffin.daemon import config as configuration
 from tiffin.daemon.config import Config
-from tiffin.daemon.lean import give_back
+from tiffin.daemon.heaps import give_back
 from tiffin.daemon.logging import set_level
 from tiffin.daemon.notify import notify
 from tiffin.daemon.rest import Rest

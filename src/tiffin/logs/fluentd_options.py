@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tiffin.logs.address import ServerAddress, host_of, split_url
-from tiffin.logs.options import ATTRIBUTES
+from tiffin.logs.option_names import ATTRIBUTES
 from tiffin.logs.values import binary_size, boolean, integer
 from tiffin.spec.durations import parse_duration
 

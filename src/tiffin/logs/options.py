@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from tiffin.errors import InvalidArgument
 from tiffin.logs import values
+from tiffin.logs.option_names import ATTRIBUTES
 
 _T = TypeVar("_T")
 
@@ -26,7 +27,6 @@ REMOTE_DRIVERS = ("fluentd", "gelf", "journald", "syslog")
 REGISTERED = tuple(sorted((*FILE_DRIVERS, *REMOTE_DRIVERS)))
 """Drivers that `docker info` lists; `none` is known besides."""
 
-ATTRIBUTES = frozenset({"labels", "labels-regex", "env", "env-regex", "tag"})
 _FILE = frozenset({"max-size", "max-file", "compress"})
 _CACHE = "cache-"
 BUILT_IN = frozenset(

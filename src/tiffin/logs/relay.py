@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 
 from tiffin.logs import options as log_options
 from tiffin.logs.messages import Message, MessageSplitter
-from tiffin.logs.remote import LogSource, RemoteDriver, open_remote
+from tiffin.logs.remote import LogSource, RemoteDriver
+from tiffin.logs.remote_drivers import open_remote
 
 FINISH_S = 5.0
 """How long a relay tries to send what is left."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from tiffin.logs.address import ServerAddress, host_of, split_url
-from tiffin.logs.options import ATTRIBUTES
+from tiffin.logs.option_names import ATTRIBUTES
 from tiffin.logs.values import integer
 
 DEFAULT_PORT = 514

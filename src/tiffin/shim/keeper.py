@@ -26,6 +26,7 @@ from tiffin.linux.syscalls import PR_SET_CHILD_SUBREAPER, prctl
 from tiffin.runtime.runtime import Runtime
 from tiffin.shim import protocol
 from tiffin.shim.loop import READ, Loop
+from tiffin.shim.process_name import name_process
 from tiffin.shim.supervisor import Supervisor
 
 
@@ -59,13 +60,6 @@ def run(request: socket.socket, runtime: Runtime) -> NoReturn:
         traceback.print_exc(file=sys.stderr)
     finally:
         os._exit(code)
-
-
-def name_process(name: str) -> None:
-    """Set the name that `ps` shows."""
-    fd = os.open("/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
-    os.write(fd, name.encode())
-    os.close(fd)
 
 
 def _make(request: socket.socket, runtime: Runtime, keeper: socket.socket) -> None:

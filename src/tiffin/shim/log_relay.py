@@ -14,6 +14,7 @@ from tiffin.logs.remote import LogSource
 from tiffin.logs.select import cannot_start
 from tiffin.shim.faults import Faults
 from tiffin.shim.loop import HANG_UP, WRITE, Loop
+from tiffin.shim.process_name import name_process
 from tiffin.shim.protocol import Create
 
 ANSWER_S = 30.0
@@ -67,8 +68,6 @@ def _be_relay(connection: socket.socket, request: Create) -> NoReturn:
     try:
         os.dup2(connection.fileno(), 3)
         os.closerange(4, _CLOSED_FDS)
-        from tiffin.shim.keeper import name_process  # which imports what imports this
-
         name_process("tiffin-log")
         # What belongs to the shim must neither be closed nor touched.
         gc.freeze()

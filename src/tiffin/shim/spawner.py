@@ -18,6 +18,7 @@ from typing import cast
 from tiffin.linux.cgroups.hierarchy import open_group
 from tiffin.runtime.runtime import Runtime
 from tiffin.shim import keeper, protocol
+from tiffin.shim.process_name import name_process
 
 SPARE_AFTER_MS = 20
 """How long after a container the next one's shim is forked: that one's start needs the processors."""
@@ -33,7 +34,7 @@ def main(fd: int, runtime: str, cache: str) -> None:
 
     `runtime` is `module:Class`, made with the directory `cache` for what is worth keeping.
     """
-    keeper.name_process("tiffin-spawner")
+    name_process("tiffin-spawner")
     # What the daemon inherited itself would be kept open as long as any container runs.
     os.closerange(3, fd)
     os.closerange(fd + 1, _ALL_DESCRIPTORS)

@@ -10,7 +10,8 @@ import sys
 from tiffin.daemon import main
 from tiffin.daemon import config, flags, instance, logging, sockets
 assert not {"asyncio", "aiohttp", "msgspec", "shutil"} & set(sys.modules), "imported too early"
-from tiffin.daemon.lean import give_back, import_engine, import_server, share_heaps
+from tiffin.daemon.heaps import give_back, share_heaps
+from tiffin.daemon.lean import import_engine, import_server
 share_heaps()
 import_server()
 """
