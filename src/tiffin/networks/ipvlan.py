@@ -7,11 +7,9 @@ default route is the interface itself.
 from tiffin.errors import InvalidArgument
 from tiffin.linux import rtnetlink as rt
 from tiffin.linux.netlink import Channel
-from tiffin.networks.bridge import configure
 from tiffin.networks.bridge_options import mtu_option
 from tiffin.networks.driver import EndpointSpec, NetworkSpec, Sandbox
-from tiffin.networks.interface_sysctls import write_interface_sysctls
-from tiffin.networks.parents import Parents
+from tiffin.networks.parents import Parents, attach_made
 
 OPTION_MODE, OPTION_FLAG = "ipvlan_mode", "ipvlan_flag"
 
@@ -50,14 +48,7 @@ class IpvlanDriver:
             flag=_flag(network),
             mtu=mtu_option(network.options) or parent.mtu,
         )
-        self._channel.execute([made])
-        inside = Channel(sandbox.rtnetlink)
-        try:
-            write_interface_sysctls(sandbox.netns, endpoint.interface_name, endpoint.options)
-            configure(inside, endpoint)
-        except BaseException:
-            inside.execute([rt.delete_link(endpoint.interface_name)])
-            raise
+        attach_made(self._channel, made, endpoint, sandbox)
 
     def detach(
         self, network: NetworkSpec, endpoint: EndpointSpec, *, sandbox_ends: bool = False

@@ -8,7 +8,9 @@ alias, and goes with its network.
 from tiffin.errors import InvalidArgument, NotFound
 from tiffin.linux import rtnetlink as rt
 from tiffin.linux.netlink import Channel, Request
-from tiffin.networks.driver import NetworkSpec
+from tiffin.networks.bridge import configure
+from tiffin.networks.driver import EndpointSpec, NetworkSpec, Sandbox
+from tiffin.networks.interface_sysctls import write_interface_sysctls
 
 OPTION_PARENT = "parent"
 DUMMY_LENGTH = 12
@@ -66,3 +68,15 @@ class Parents:
         if lower is None:
             raise NotFound(f"invalid parent interface {name}: there is no interface {base}")
         return rt.add_vlan(name, parent=lower.index, number=int(number))
+
+
+def attach_made(channel: Channel, made: Request, endpoint: EndpointSpec, sandbox: Sandbox) -> None:
+    """Make an endpoint's interface in the sandbox and configure it there; gone if that fails."""
+    channel.execute([made])
+    inside = Channel(sandbox.rtnetlink)
+    try:
+        write_interface_sysctls(sandbox.netns, endpoint.interface_name, endpoint.options)
+        configure(inside, endpoint)
+    except BaseException:
+        inside.execute([rt.delete_link(endpoint.interface_name)])
+        raise
